@@ -1,0 +1,60 @@
+//! One admission, from Pod to patch.
+use crate::{PodView, PolicyId, Snapshot};
+
+/// A Pod about to be created.
+pub struct PodRequest<'a> {
+    /// `request.namespace` of the review, never the Pod's own `metadata.namespace`.
+    pub namespace: &'a str,
+    /// The Pod.
+    pub pod: &'a PodView<'a>,
+    /// The Pod's raw JSON, asked for only when an expression needs `object` or on the second pass.
+    pub raw: &'a dyn Fn() -> Option<&'a str>,
+}
+
+/// What becomes of the Pod.
+#[derive(Debug, PartialEq)]
+pub enum Verdict {
+    /// Admitted as it is.
+    Unchanged,
+    /// Admitted with this JSON Patch (RFC 6902), an array of `add` operations.
+    Patched(Vec<u8>),
+    /// Refused.
+    Refused(Refusal),
+}
+
+/// Why a Pod is refused.
+#[derive(Debug, PartialEq)]
+pub struct Refusal {
+    /// HTTP status for the review's `status.code`: 403 or 422.
+    pub code: u16,
+    /// For the user.
+    pub message: String,
+}
+
+/// What was decided about one policy.
+#[derive(Debug, PartialEq)]
+pub struct Decision {
+    /// Which policy.
+    pub policy: PolicyId,
+    /// From a closed set, so that it can label a metric.
+    pub reason: &'static str,
+}
+
+/// The answer to one [`PodRequest`].
+#[derive(Debug)]
+pub struct Admission {
+    /// What becomes of the Pod.
+    pub verdict: Verdict,
+    /// For the user, unbounded: the webhook cuts them to what the API server lets through.
+    pub warnings: Vec<String>,
+    /// Keys without a prefix, and values, for the API server's audit log.
+    pub audit_annotations: Vec<(&'static str, String)>,
+    /// For metrics and logs.
+    pub decisions: Vec<Decision>,
+}
+
+/// Decides about one Pod.
+pub fn admit(snapshot: &Snapshot, request: &PodRequest<'_>) -> Admission {
+    let _ = (snapshot, request.namespace, request.pod, request.raw);
+    Admission { verdict: Verdict::Unchanged, warnings: vec![], audit_annotations: vec![], decisions: vec![] }
+}

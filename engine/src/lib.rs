@@ -1,0 +1,11 @@
+//! Decides what Outrigger adds to a Pod.
+
+mod admit;
+mod compile;
+mod pod;
+mod snapshot;
+
+pub use admit::{Admission, Decision, PodRequest, Refusal, Verdict, admit};
+pub use compile::{CompiledPolicy, DocumentError, PolicyError, PolicyId, compile};
+pub use pod::PodView;
+pub use snapshot::{Namespace, Settings, Snapshot};
