@@ -56,5 +56,10 @@ pub struct Admission {
 /// Decides about one Pod.
 pub fn admit(snapshot: &Snapshot, request: &PodRequest<'_>) -> Admission {
     let _ = (snapshot, request.namespace, request.pod, request.raw);
-    Admission { verdict: Verdict::Unchanged, warnings: vec![], audit_annotations: vec![], decisions: vec![] }
+    Admission {
+        verdict: Verdict::Unchanged,
+        warnings: vec![],
+        audit_annotations: vec![],
+        decisions: vec![],
+    }
 }

@@ -55,7 +55,14 @@ pub fn compile(document: &Value) -> Result<CompiledPolicy, DocumentError> {
         .pointer("/metadata/name")
         .and_then(Value::as_str)
         .ok_or_else(|| DocumentError("metadata.name is missing".into()))?;
-    Ok(CompiledPolicy { id: PolicyId { namespace: None, name: name.into() }, errors: vec![], warnings: vec![] })
+    Ok(CompiledPolicy {
+        id: PolicyId {
+            namespace: None,
+            name: name.into(),
+        },
+        errors: vec![],
+        warnings: vec![],
+    })
 }
 
 impl CompiledPolicy {

@@ -30,8 +30,12 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             kubernetes_minor: 37,
-            protected_namespaces: ["kube-system", "kube-public", "kube-node-lease"].map(String::from).to_vec(),
-            mesh_containers: ["istio-proxy", "istio-init", "linkerd-proxy", "linkerd-init"].map(String::from).to_vec(),
+            protected_namespaces: ["kube-system", "kube-public", "kube-node-lease"]
+                .map(String::from)
+                .to_vec(),
+            mesh_containers: ["istio-proxy", "istio-init", "linkerd-proxy", "linkerd-init"]
+                .map(String::from)
+                .to_vec(),
             foreign_changes: Vec::new(),
         }
     }
