@@ -2,7 +2,10 @@
 
 mod admit;
 mod compile;
+pub mod expr;
+pub mod params;
 mod pod;
+pub mod selector;
 mod snapshot;
 
 pub use admit::{Admission, Decision, PodRequest, Refusal, Verdict, admit};
