@@ -115,7 +115,11 @@ impl Expression {
     /// valid, and whatever exceeds [`super::limits`].
     pub fn compile(source: &str, vocabulary: &Vocabulary<'_>) -> Result<Expression, String> {
         scan::check(source)
-            .and_then(|()| with_deep_stack(|| compile(source, vocabulary)))
+            .and_then(|()| match Path::plain(source) {
+                // Most expressions are one selection, which needs no parser.
+                Some(path) => compile_path(source, path, vocabulary),
+                None => with_deep_stack(|| compile(source, vocabulary)),
+            })
             .map_err(|message| format!("expression `{}`: {message}", shorten(source)))
     }
 
@@ -202,6 +206,17 @@ impl Expression {
     pub(super) fn is_quoted(&self) -> bool {
         matches!(&self.tree, Node::Call(call) if call.name == "quote")
     }
+}
+
+fn compile_path(source: &str, path: Path, vocabulary: &Vocabulary<'_>) -> Result<Expression, String> {
+    vocabulary.check_path(&path)?;
+    let mut uses = Uses::default();
+    uses.add(&path);
+    Ok(Expression {
+        source: source.to_string(),
+        tree: Node::Path(path),
+        uses,
+    })
 }
 
 fn compile(source: &str, vocabulary: &Vocabulary<'_>) -> Result<Expression, String> {

@@ -1,3 +1,4 @@
+//! Tables of selectors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use serde_json::{Value, json};

@@ -6,12 +6,12 @@ use super::{VOCABULARY, params};
 use crate::expr::limits::{OBJECT_NODES, VALUE_WEIGHT};
 use crate::expr::{Expression, Scope};
 
-/// A Pod close to what may be read: 300 containers with 20 variables each.
+/// A Pod close to what may be read: 150 containers with 20 variables each.
 fn large_pod() -> Value {
     let env: Vec<Value> = (0..20)
         .map(|i| json!({"name": format!("V{i}"), "value": "x".repeat(10)}))
         .collect();
-    let containers: Vec<Value> = (0..300).map(|i| json!({"name": format!("c{i}"), "env": env})).collect();
+    let containers: Vec<Value> = (0..150).map(|i| json!({"name": format!("c{i}"), "env": env})).collect();
     json!({"metadata": {"annotations": {"long": "a".repeat(60_000)}}, "spec": {"containers": containers}})
 }
 
@@ -55,7 +55,7 @@ fn hostile_expressions_are_refused_or_stopped() {
             "nested more than 3 deep",
         ),
         (
-            "object.spec.containers.all(a, object.spec.containers.all(b, object.spec.containers.all(c, a != b)))",
+            "object.spec.containers.all(a, object.spec.containers.all(b, object.spec.containers.all(c, c != 1)))",
             "steps",
         ),
         (
@@ -76,7 +76,18 @@ fn hostile_expressions_are_refused_or_stopped() {
             "is too large; repeat less",
         ),
         ("lists.range(1000).map(x, 'a'.matches('a{900}' + string(x)))", "steps"),
-        ("lists.range(1000).map(x, params.path.matches('(a|aa|aaa)*b$'))", ""),
+        (
+            "lists.range(1000).map(x, params.path.matches('(a|aa|aaa)*b$'))",
+            "steps",
+        ),
+        (
+            "lists.range(1000).map(x, object.metadata.annotations.long.matches('[ab]*a[ab]{900}c'))",
+            "steps",
+        ),
+        (
+            "lists.range(1000).map(x, object.metadata.annotations.long.matches('(a?){900}a{900}c'))",
+            "",
+        ),
         (
             "object.metadata.annotations.long.indexOf(object.metadata.annotations.long.substring(1) + 'b')",
             "",
@@ -93,6 +104,14 @@ fn hostile_expressions_are_refused_or_stopped() {
             "lists.range(1000).all(x, true || lists.range(1000).all(y, lists.range(1000).all(z, true)))",
             "",
         ),
+        (
+            "lists.range(1000).all(x, lists.range(1000).all(y, true)) || true",
+            "steps",
+        ),
+        (
+            "[1].exists(x, lists.range(1000).all(y, lists.range(1000).all(z, true)) || x == 1)",
+            "steps",
+        ),
         ("quantity('1e2147483647').isGreaterThan(quantity('1e-2147483648'))", ""),
         ("quantity('1E400').asInteger()", ""),
         ("timestamp('0001-01-01T00:00:00Z').getDayOfYear()", ""),
@@ -104,13 +123,13 @@ fn hostile_expressions_are_refused_or_stopped() {
         let started = Instant::now();
         let result = outcome(source, &pod);
         let taken = started.elapsed();
+        let shown = result.as_ref().map_or_else(String::clone, |_| "a value".to_string());
         println!(
-            "{:>8.2?}  {}  {:.90}",
-            taken,
-            &source[..source.len().min(60)],
-            format!("{result:?}")
+            "{taken:>9.2?}  {source:.60}  {}",
+            shown.split('`').next_back().unwrap_or_default()
         );
-        assert!(taken < Duration::from_secs(5), "{source} took {taken:?}");
+        let most = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 3 });
+        assert!(taken < most, "{source} took {taken:?}");
         if !expected.is_empty() {
             let error = result.expect_err(source);
             assert!(
@@ -248,7 +267,9 @@ fn token_soup_is_an_error_or_a_value() {
     };
     let pod = json!({"a": [1, {"b": "c"}]});
     let (mut valid, mut slowest) = (0, Duration::ZERO);
-    for _ in 0..20_000 {
+    // The parser is slow without optimisation.
+    let rounds = if cfg!(debug_assertions) { 4_000 } else { 20_000 };
+    for _ in 0..rounds {
         let source: String = (0..=random(14)).map(|_| TOKENS[random(TOKENS.len())]).collect();
         let started = Instant::now();
         let compiled = std::panic::catch_unwind(|| outcome(&source, &pod));
@@ -258,5 +279,5 @@ fn token_soup_is_an_error_or_a_value() {
         assert!(started.elapsed() < Duration::from_secs(2), "{source}");
     }
     std::panic::set_hook(hook);
-    println!("{valid} of 20000 have a value; the slowest took {slowest:?}");
+    println!("{valid} of {rounds} have a value; the slowest took {slowest:?}");
 }

@@ -160,7 +160,7 @@ fn expressions_fail_with_these_messages() {
             "unknown variable \"self\"; there is params, object, namespaceObject, request",
         ),
         ("[1].map(item, itm)", "unknown variable \"itm\"; did you mean item?"),
-        ("params.paht", "unknown parameter \"paht\"; did you mean path?"),
+        ("params.paht", "unknown parameter \"paht\"; did you mean path"),
         ("params['prt'] + 1", "unknown parameter \"prt\"; did you mean port"),
         (
             "params.?xyz.orValue(1)",

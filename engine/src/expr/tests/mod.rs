@@ -62,3 +62,12 @@ fn evaluate(source: &str) -> Result<Value, String> {
         .request_namespace("shop");
     Expression::compile(source, &VOCABULARY)?.evaluate(&scope)
 }
+
+#[test]
+fn what_is_compiled_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Expression>();
+    shared::<super::Template>();
+    shared::<crate::params::Parameter>();
+    shared::<crate::selector::Selector>();
+}
