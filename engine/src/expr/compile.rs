@@ -115,19 +115,10 @@ impl Expression {
     /// valid, and whatever exceeds [`super::limits`].
     pub fn compile(source: &str, vocabulary: &Vocabulary<'_>) -> Result<Expression, String> {
         scan::check(source)
-            .and_then(|()| parse(source))
-            .and_then(|syntax| {
-                let mut lowering = Lowering {
-                    vocabulary,
-                    uses: Uses::default(),
-                    locals: Vec::new(),
-                };
-                let tree = lowering.lower(&syntax)?;
-                Ok(Expression {
-                    source: source.to_string(),
-                    tree,
-                    uses: lowering.uses,
-                })
+            .and_then(|()| match Path::plain(source) {
+                // Most expressions are one selection, which needs no parser.
+                Some(path) => compile_path(source, path, vocabulary),
+                None => with_deep_stack(|| compile(source, vocabulary)),
             })
             .map_err(|message| format!("expression `{}`: {message}", shorten(source)))
     }
@@ -217,17 +208,53 @@ impl Expression {
     }
 }
 
-/// The crate's own parser; a panic of it counts as an error of the source.
+fn compile_path(source: &str, path: Path, vocabulary: &Vocabulary<'_>) -> Result<Expression, String> {
+    vocabulary.check_path(&path)?;
+    let mut uses = Uses::default();
+    uses.add(&path);
+    Ok(Expression {
+        source: source.to_string(),
+        tree: Node::Path(path),
+        uses,
+    })
+}
+
+fn compile(source: &str, vocabulary: &Vocabulary<'_>) -> Result<Expression, String> {
+    let syntax = parse(source)?;
+    let mut lowering = Lowering {
+        vocabulary,
+        uses: Uses::default(),
+        locals: Vec::new(),
+    };
+    let tree = lowering.lower(&syntax)?;
+    Ok(Expression {
+        source: source.to_string(),
+        tree,
+        uses: lowering.uses,
+    })
+}
+
 fn parse(source: &str) -> Result<Syntax, String> {
-    let parse = || Parser::new().enable_optional_syntax(true).parse(source);
-    match std::panic::catch_unwind(parse) {
-        Ok(Ok(syntax)) => Ok(syntax),
-        Ok(Err(errors)) => Err(match errors.errors.first() {
-            Some(error) => format!("column {}: {}", error.pos.1, shorten(&error.msg)),
-            None => "it is not valid CEL".to_string(),
-        }),
-        Err(_) => Err("it is not valid CEL".to_string()),
-    }
+    let syntax = Parser::new().enable_optional_syntax(true).parse(source);
+    syntax.map_err(|errors| match errors.errors.first() {
+        Some(error) => format!("column {}: {}", error.pos.1, shorten(&error.msg)),
+        None => NOT_CEL.to_string(),
+    })
+}
+
+const NOT_CEL: &str = "it is not valid CEL";
+
+/// The generated parser takes up to 100 KiB of stack for each bracket, more than a worker's thread has for the depth that
+/// is allowed; so it gets a thread for itself. That also keeps a panic of the parser from going further.
+fn with_deep_stack<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    const STACK_BYTES: usize = 16 << 20;
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, work);
+        let thread = thread.map_err(|error| format!("failed to start a thread for the parser: {error}"))?;
+        thread.join().unwrap_or_else(|_| Err(NOT_CEL.to_string()))
+    })
 }
 
 fn longest_string(json: &Json) -> usize {

@@ -8,7 +8,7 @@ use kube_cel::cel::objects::{Key, KeyRef, Map, OptionalValue};
 
 use super::functions::{call_library, is_quadratic};
 use super::json::{from_json, json_weight, optional, type_name, weight};
-use super::limits::{PATTERN_STEPS, STEPS, STRING_BYTES, VALUE_WEIGHT};
+use super::limits::{PATTERN_STEPS, PATTERN_STEPS_PER_BYTE, STEPS, STRING_BYTES, VALUE_WEIGHT};
 use super::operators::{binary, has, negate, select};
 use super::path::{Found, Path, Root};
 use super::pattern;
@@ -258,8 +258,9 @@ impl Evaluation<'_> {
             let other = weights.get(1).or(weights.first()).copied().unwrap_or(0);
             self.charge(weights.first().copied().unwrap_or(0) as u64 * other as u64 / 4096)?;
         }
-        if pattern::FUNCTIONS.contains(&call.name) && call.pattern.is_none() {
-            self.charge(PATTERN_STEPS)?;
+        if pattern::FUNCTIONS.contains(&call.name) {
+            let compiling = if call.pattern.is_none() { PATTERN_STEPS } else { 0 };
+            self.charge(compiling + PATTERN_STEPS_PER_BYTE * weights.first().copied().unwrap_or(0) as u64)?;
         }
         Ok(())
     }

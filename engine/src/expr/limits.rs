@@ -21,6 +21,8 @@ pub const OBJECT_NODES: usize = 20_000;
 pub const STEPS: u64 = 1_000_000;
 /// Steps charged for compiling a pattern that is not a literal.
 pub(super) const PATTERN_STEPS: u64 = 20_000;
+/// Steps charged for each byte that a pattern looks at, which may take as long as the pattern is large.
+pub(super) const PATTERN_STEPS_PER_BYTE: u64 = 8;
 /// Bytes of a compiled pattern; the `regex` crate refuses a larger one before it builds it.
 pub(crate) const PATTERN_BYTES: usize = 256 * 1024;
 

@@ -8,6 +8,7 @@
 //! **Architecture Invariant:** nothing here knows what a Pod or a policy looks like; values in, values out. Every cost is
 //! bounded by the constants of [`limits`], whatever the policy's author and the Pod's author write.
 
+mod call;
 mod compile;
 mod escape;
 mod evaluate;

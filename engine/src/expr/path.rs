@@ -61,6 +61,25 @@ pub(super) enum Found<'a> {
 }
 
 impl Path {
+    /// The path of a source that is nothing but a variable and names of fields: `params.path`.
+    pub(super) fn plain(source: &str) -> Option<Path> {
+        let mut names = source.trim().split('.');
+        let root = Root::parse(names.next()?)?;
+        let step = |name: &str| {
+            let plain = name.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+                && !matches!(name, "in" | "true" | "false" | "null");
+            plain.then(|| Step {
+                key: Key::Field(name.to_string()),
+                optional: false,
+            })
+        };
+        Some(Path {
+            root,
+            steps: names.map(step).collect::<Option<_>>()?,
+        })
+    }
+
     /// Whether it is `params.<name>`.
     pub(super) fn parameter(&self) -> Option<&str> {
         match (self.root, self.steps.first()) {

@@ -3,6 +3,7 @@
 //! A value is a literal, whatever is in it; it is checked here against the parameter's rules, and nothing downstream
 //! checks again. A value comes from the policy's default, from an annotation of the namespace or from one of the Pod.
 
+mod declaration;
 mod resolve;
 mod rule;
 #[cfg(test)]
