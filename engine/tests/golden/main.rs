@@ -73,7 +73,7 @@ fn report(name: &str, admission: &Admission, pod: &Value) -> String {
     }
     let patch = patch_of(admission);
     for operation in patch.as_array().unwrap() {
-        text += &format!("add {} {}\n", operation["path"].as_str().unwrap(), operation["value"]);
+        text += &format!("add {}\n", operation["path"].as_str().unwrap());
     }
     if patch != serde_json::json!([]) {
         text += "---\n";
