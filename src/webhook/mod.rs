@@ -1,0 +1,4 @@
+//! The admission webhook.
+pub mod answer;
+pub mod limits;
+pub mod review;
