@@ -1,5 +1,6 @@
 //! The command line: one module for each command, from arguments to what the program works with.
 mod certs;
+mod serve;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -17,12 +18,14 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(Box<serve::ServeArgs>),
     Certs(certs::CertsArgs),
 }
 
 /// Runs the command that `args` name.
 pub fn run(args: Args) -> ExitCode {
     let outcome = match args.command {
+        Command::Serve(args) => serve::run(*args),
         Command::Certs(args) => certs::run(&args),
     };
     match outcome {

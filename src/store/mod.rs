@@ -2,6 +2,7 @@
 //!
 //! A snapshot is never changed, only replaced; who reads it holds no lock.
 pub mod documents;
+pub mod files;
 pub mod namespaces;
 pub mod policies;
 

@@ -1,7 +1,8 @@
-//! The certificate of the HTTPS port: made here ([`authority`]) or given.
+//! The certificate of the HTTPS port: made here ([`authority`]) or given, and swapped while serving ([`reload`]).
 //!
 //! It knows nothing about requests, and never lets go of a working pair for one that does not work.
 pub mod authority;
+pub mod reload;
 
 use anyhow::{Context, ensure};
 use rustls::{
