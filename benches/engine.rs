@@ -38,7 +38,14 @@ fn shop() -> Namespace {
 fn decide(snapshot: &Snapshot, text: &str) -> bool {
     let view: PodView<'_> = serde_json::from_str(text).unwrap();
     let object = || serde_json::from_str(text).ok();
-    let admission = admit(snapshot, &PodRequest { namespace: "shop", pod: &view, object: &object });
+    let admission = admit(
+        snapshot,
+        &PodRequest {
+            namespace: "shop",
+            pod: &view,
+            object: &object,
+        },
+    );
     matches!(black_box(admission).verdict, Verdict::Patched(_))
 }
 
@@ -46,12 +53,17 @@ fn one_pod(criterion: &mut Criterion) {
     let snapshot = snapshot(&[log_saver()], shop());
     let mut group = criterion.benchmark_group("one Pod of 5 KB");
     let mut plain = pod();
-    plain["metadata"]["annotations"].as_object_mut().unwrap().shift_remove("outrigger.dev/inject");
+    plain["metadata"]["annotations"]
+        .as_object_mut()
+        .unwrap()
+        .shift_remove("outrigger.dev/inject");
     let mut with_path = pod();
     with_path["metadata"]["annotations"]["log-saver.outrigger.dev/path"] = json!("/var/log/nginx");
-    for (name, pod, injects) in
-        [("not selected", plain, false), ("log-saver", pod(), true), ("log-saver with a parameter", with_path, true)]
-    {
+    for (name, pod, injects) in [
+        ("not selected", plain, false),
+        ("log-saver", pod(), true),
+        ("log-saver with a parameter", with_path, true),
+    ] {
         let text = pod.to_string();
         assert_eq!(decide(&snapshot, &text), injects, "{name}");
         group.bench_function(name, |bencher| bencher.iter(|| decide(&snapshot, &text)));
@@ -72,7 +84,9 @@ fn many_variables(criterion: &mut Criterion) {
         pod["spec"]["containers"][0]["env"] = variables.collect();
         let text = pod.to_string();
         assert!(decide(&snapshot, &text));
-        group.bench_function(BenchmarkId::from_parameter(count), |bencher| bencher.iter(|| decide(&snapshot, &text)));
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter(|| decide(&snapshot, &text))
+        });
     }
     group.finish();
 }
@@ -82,7 +96,10 @@ fn many_policies(criterion: &mut Criterion) {
     let cases: [(&str, fn(usize) -> Value); 4] = [
         ("on request", |_| Value::Null),
         ("by namespace label", |_| Value::Null),
-        ("by selector", |i| json!({"podSelector": {"matchLabels": {"tier": format!("tier-{i}")}}})),
+        (
+            "by selector",
+            |i| json!({"podSelector": {"matchLabels": {"tier": format!("tier-{i}")}}}),
+        ),
         ("by condition", |i| {
             json!({"namespaceSelector": {"matchLabels": {"team": format!("team-{i}")}},
                 "conditions": [{"name": "has-a-name", "expression": "has(object.metadata.generateName)"}]})
@@ -97,7 +114,9 @@ fn many_policies(criterion: &mut Criterion) {
             match name {
                 "on request" => {}
                 "by namespace label" => {
-                    namespace.labels.insert("inject.outrigger.dev/log-saver".into(), "enabled".into());
+                    namespace
+                        .labels
+                        .insert("inject.outrigger.dev/log-saver".into(), "enabled".into());
                 }
                 "by selector" => own["spec"]["match"] = json!({"podSelector": {"matchLabels": {"tier": "frontend"}}}),
                 _ => {
@@ -107,7 +126,10 @@ fn many_policies(criterion: &mut Criterion) {
                 }
             }
             if name != "on request" {
-                pod["metadata"]["annotations"].as_object_mut().unwrap().shift_remove("outrigger.dev/inject");
+                pod["metadata"]["annotations"]
+                    .as_object_mut()
+                    .unwrap()
+                    .shift_remove("outrigger.dev/inject");
             }
             let mut policies = vec![own];
             policies.extend((1..count).map(|i| {
@@ -122,7 +144,9 @@ fn many_policies(criterion: &mut Criterion) {
             let snapshot = snapshot(&policies, namespace);
             let text = pod.to_string();
             assert!(decide(&snapshot, &text), "{name}");
-            group.bench_function(BenchmarkId::from_parameter(count), |bencher| bencher.iter(|| decide(&snapshot, &text)));
+            group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+                bencher.iter(|| decide(&snapshot, &text))
+            });
         }
         group.finish();
     }

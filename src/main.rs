@@ -1,2 +1,7 @@
 //! The `outrigger` command.
-fn main() {}
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    outrigger::cli::run(outrigger::cli::Args::parse())
+}

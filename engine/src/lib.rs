@@ -21,9 +21,11 @@ mod request;
 mod select;
 pub mod selector;
 mod snapshot;
+mod text;
 
 pub use admission::{Admission, Decision, PodRequest, Refusal, Verdict};
 pub use compile::{CompiledPolicy, DocumentError, PolicyError, PolicyId, compile};
 pub use inject::admit;
 pub use pod::PodView;
 pub use snapshot::{Namespace, Settings, Snapshot};
+pub use text::Text;

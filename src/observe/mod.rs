@@ -1,0 +1,4 @@
+//! What an operator sees of the process: metrics, logs, health. Nothing here decides anything.
+pub mod health;
+pub mod logs;
+pub mod metrics;

@@ -1,0 +1,14 @@
+//! Where policies and namespaces come from, and the snapshot that requests see.
+//!
+//! A snapshot is never changed, only replaced; who reads it holds no lock.
+pub mod documents;
+pub mod files;
+pub mod namespaces;
+pub mod policies;
+
+use arc_swap::ArcSwap;
+use outrigger_engine::Snapshot;
+use std::sync::Arc;
+
+/// The snapshot of the moment.
+pub type Current = Arc<ArcSwap<Snapshot>>;

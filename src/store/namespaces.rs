@@ -1,0 +1,116 @@
+//! Facts about namespaces, from a file of Namespace manifests.
+use super::documents::{self, Stamp};
+use anyhow::{Context, Result, anyhow, ensure};
+use outrigger_engine::Namespace;
+use serde_json::Value;
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+/// A file of Namespace manifests, and what was last read from it.
+#[derive(Debug)]
+pub struct NamespaceFile {
+    path: PathBuf,
+    stamp: Option<Stamp>,
+    namespaces: Vec<Namespace>,
+}
+
+impl NamespaceFile {
+    /// The namespaces in `path`; nothing is read yet.
+    pub fn new(path: PathBuf) -> Self {
+        NamespaceFile {
+            path,
+            stamp: None,
+            namespaces: Vec::new(),
+        }
+    }
+
+    /// What was last read.
+    pub fn namespaces(&self) -> &[Namespace] {
+        &self.namespaces
+    }
+
+    /// Looks at the file again, and says whether what it holds has changed.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds something else; what was read before stays.
+    pub fn look(&mut self, thorough: bool) -> Result<bool> {
+        let path = self.path.display();
+        let stamp = Stamp::of(&self.path).ok();
+        if !thorough && stamp.is_some() && stamp == self.stamp {
+            return Ok(false);
+        }
+        let contents = fs::read(&self.path).with_context(|| format!("failed to read {path}"))?;
+        let documents =
+            documents::parse(&self.path, &contents).map_err(|error| anyhow!("failed to read {path}: {error}"))?;
+        let read = documents
+            .iter()
+            .map(namespace)
+            .collect::<Result<Vec<_>>>()
+            .with_context(|| format!("failed to read {path}"));
+        self.stamp = stamp;
+        let read = read?;
+        let changed = read != self.namespaces;
+        self.namespaces = read;
+        Ok(changed)
+    }
+}
+
+fn namespace(document: &Value) -> Result<Namespace> {
+    let kind = document.get("kind").and_then(Value::as_str).unwrap_or("");
+    ensure!(
+        kind == "Namespace",
+        "found kind {kind:?}; only manifests of kind Namespace belong here"
+    );
+    let name = document
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .context("a Namespace has no metadata.name")?;
+    Ok(Namespace {
+        name: name.to_owned(),
+        labels: strings(document, "/metadata/labels", name)?,
+        annotations: strings(document, "/metadata/annotations", name)?,
+    })
+}
+
+fn strings(document: &Value, pointer: &str, namespace: &str) -> Result<BTreeMap<String, String>> {
+    let entries = match document.pointer(pointer) {
+        None | Some(Value::Null) => return Ok(BTreeMap::new()),
+        Some(value) => value
+            .as_object()
+            .with_context(|| format!("namespace {namespace:?}: {pointer} is not an object"))?,
+    };
+    let text = |(key, value): (&String, &Value)| match value.as_str() {
+        Some(text) => Ok((key.clone(), text.to_owned())),
+        None => Err(anyhow!(
+            "namespace {namespace:?}: {pointer}: the value of {key:?} is not a string; put it in quotes"
+        )),
+    };
+    entries.iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_last_good_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("namespaces.yaml");
+        fs::write(&path, "{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {x: 'true'}, annotations: null}}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: b}}\n").unwrap();
+        let mut file = NamespaceFile::new(path.clone());
+        assert!(file.look(false).unwrap());
+        assert_eq!(file.namespaces().len(), 2);
+        assert_eq!(file.namespaces()[0].labels["x"], "true");
+        assert!(!file.look(true).unwrap());
+        for (wrong, message) in [
+            ("{kind: Namespace, metadata: {name: a, labels: {x: true}}}", "in quotes"),
+            ("{kind: Pod}", "Pod"),
+            ("{kind: Namespace}", "metadata.name"),
+            ("{", "failed to read"),
+        ] {
+            fs::write(&path, wrong).unwrap();
+            let error = format!("{:#}", file.look(true).unwrap_err());
+            assert!(error.contains(message), "{error}");
+            assert_eq!(file.namespaces().len(), 2);
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! Policies in the files below a directory, each compiled when its file changes and only then.
+//!
+//! A file that cannot be read keeps the policies last read from it, a policy that broke serves on from its last good
+//! version, and each is said once.
+use super::documents::{self, Stamp};
+use anyhow::{Context, Result};
+use outrigger_engine::{CompiledPolicy, PolicyId};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Directories below one another that are looked into.
+const DEPTH: usize = 8;
+const API_VERSION: &str = "outrigger.dev/v1alpha1";
+
+/// The policies of a directory.
+#[derive(Debug)]
+pub struct PolicyFiles {
+    root: PathBuf,
+    files: BTreeMap<PathBuf, PolicyFile>,
+    complaint: Option<String>,
+    twice: HashSet<String>,
+    served: HashMap<PolicyId, Arc<CompiledPolicy>>,
+}
+
+#[derive(Debug, Default)]
+struct PolicyFile {
+    stamp: Option<Stamp>,
+    digest: Option<u64>,
+    policies: Vec<Arc<CompiledPolicy>>,
+    complaint: Option<String>,
+}
+
+/// What a look at the files brought.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// There is something to serve that was not there before, or the reverse.
+    pub changed: bool,
+    /// There is something new that is wrong.
+    pub failed: bool,
+}
+
+impl PolicyFiles {
+    /// The policies below `root`; nothing is read yet.
+    pub fn new(root: PathBuf) -> Self {
+        let (files, served) = (BTreeMap::new(), HashMap::new());
+        PolicyFiles {
+            root,
+            files,
+            complaint: None,
+            twice: HashSet::new(),
+            served,
+        }
+    }
+
+    /// Looks at the files again: at all their contents if `thorough`, else at those whose stamp differs.
+    ///
+    /// # Errors
+    /// When the directory itself cannot be read; what was read before stays.
+    pub fn look(&mut self, thorough: bool) -> Result<Found> {
+        let mut listing = Listing::default();
+        listing
+            .add(&self.root, DEPTH)
+            .with_context(|| format!("failed to read {}", self.root.display()))?;
+        let mut found = self.complain_of_directories(&listing);
+        let before = self.files.len();
+        self.files.retain(|path, _| listing.covers(path));
+        found.changed |= before != self.files.len();
+        for path in listing.files {
+            let file = self.files.entry(path.clone()).or_default();
+            let seen = file.look(&path, thorough, &self.served);
+            found.changed |= seen.changed;
+            found.failed |= seen.failed;
+        }
+        Ok(found)
+    }
+
+    /// All policies, each name once: the first by path wins.
+    pub fn policies(&mut self) -> Vec<Arc<CompiledPolicy>> {
+        let mut origins: HashMap<&PolicyId, &Path> = HashMap::new();
+        let mut policies = Vec::new();
+        let mut twice = HashSet::new();
+        for (path, file) in &self.files {
+            for policy in &file.policies {
+                match origins.get(policy.id()) {
+                    None => {
+                        origins.insert(policy.id(), path);
+                        policies.push(Arc::clone(policy));
+                    }
+                    Some(first) => {
+                        let (id, first, second) = (policy.id(), first.display(), path.display());
+                        twice.insert(format!(
+                            "policy \"{id}\" is in {first} and again in {second}; the first is served, rename one"
+                        ));
+                    }
+                }
+            }
+        }
+        twice
+            .difference(&self.twice)
+            .for_each(|complaint| tracing::error!("{complaint}"));
+        self.twice = twice;
+        self.served = policies
+            .iter()
+            .map(|policy| (policy.id().clone(), Arc::clone(policy)))
+            .collect();
+        policies
+    }
+
+    fn complain_of_directories(&mut self, listing: &Listing) -> Found {
+        let complaint = listing
+            .unreadable
+            .first()
+            .map(|(path, error)| format!("failed to read {}: {error}", path.display()));
+        let failed = complaint.is_some() && complaint != self.complaint;
+        if let (true, Some(complaint)) = (failed, &complaint) {
+            tracing::error!("{complaint}; keeping what was read there before");
+        }
+        self.complaint = complaint;
+        Found { changed: false, failed }
+    }
+}
+
+impl PolicyFile {
+    fn look(&mut self, path: &Path, thorough: bool, served: &HashMap<PolicyId, Arc<CompiledPolicy>>) -> Found {
+        // The stamp is taken before the contents, so that a change between the two is seen at the next look.
+        let stamp = Stamp::of(path).ok();
+        if !thorough && stamp.is_some() && stamp == self.stamp {
+            return Found::default();
+        }
+        let contents = match fs::read(path) {
+            Ok(contents) => contents,
+            Err(error) => return self.complain(format!("failed to read {}: {error}", path.display())),
+        };
+        self.stamp = stamp;
+        let digest = Some(digest(&contents));
+        if digest == self.digest {
+            return Found::default();
+        }
+        self.digest = digest;
+        match documents::parse(path, &contents) {
+            Ok(documents) => self.take(path, &documents, served),
+            Err(error) => self.complain(format!("failed to read {}: {error}", path.display())),
+        }
+    }
+
+    fn take(&mut self, path: &Path, documents: &[Value], served: &HashMap<PolicyId, Arc<CompiledPolicy>>) -> Found {
+        let mut policies = Vec::new();
+        let mut complaint = None;
+        for document in documents.iter().filter(|document| is_policy(path, document)) {
+            match outrigger_engine::compile(document) {
+                Ok(policy) => policies.push(policy),
+                Err(error) => complaint = Some(format!("failed to read a policy in {}: {error}", path.display())),
+            }
+        }
+        let mut failed = false;
+        if let Some(complaint) = complaint {
+            failed = self.complain(complaint).failed;
+            if !self.policies.is_empty() {
+                return Found { changed: false, failed };
+            }
+        } else {
+            self.complaint = None;
+        }
+        failed |= policies.iter().any(|policy| !policy.errors().is_empty());
+        let serve = |policy: CompiledPolicy| {
+            let previous = served.get(policy.id()).map(AsRef::as_ref);
+            report(path, &policy, previous.is_some());
+            Arc::new(policy.or_last_good(previous))
+        };
+        self.policies = policies.into_iter().map(serve).collect();
+        Found { changed: true, failed }
+    }
+
+    fn complain(&mut self, complaint: String) -> Found {
+        let failed = self.complaint.as_ref() != Some(&complaint);
+        if failed {
+            let kept = self.policies.len();
+            tracing::error!(kept, "{complaint}; keeping the policies last read from it");
+            self.complaint = Some(complaint);
+        }
+        Found { changed: false, failed }
+    }
+}
+
+fn report(path: &Path, policy: &CompiledPolicy, served_before: bool) {
+    let file = path.display();
+    for error in policy.errors() {
+        tracing::error!(%file, served_before, "{error}");
+    }
+    for warning in policy.warnings() {
+        tracing::warn!(%file, "policy \"{}\": {warning}", policy.id());
+    }
+}
+
+fn digest(contents: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    contents.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Whether a document is a policy. One that looks as if it were meant to be is worth a warning.
+fn is_policy(path: &Path, document: &Value) -> bool {
+    let field = |name| document.get(name).and_then(Value::as_str).unwrap_or("");
+    let (api_version, kind) = (field("apiVersion"), field("kind"));
+    let known = kind == "ClusterInjectionPolicy" || kind == "InjectionPolicy";
+    if known && api_version == API_VERSION {
+        return true;
+    }
+    let ours = api_version == "outrigger.dev" || api_version.starts_with("outrigger.dev/");
+    if ours || known || kind.to_ascii_lowercase().contains("injectionpol") {
+        tracing::warn!(
+            file = %path.display(), api_version, kind,
+            "ignored a document; a policy has apiVersion {API_VERSION} and kind ClusterInjectionPolicy or InjectionPolicy"
+        );
+    }
+    false
+}
+
+/// What is in a directory and those below.
+#[derive(Debug, Default)]
+struct Listing {
+    files: BTreeSet<PathBuf>,
+    unreadable: Vec<(PathBuf, std::io::Error)>,
+}
+
+impl Listing {
+    fn add(&mut self, directory: &Path, depth: usize) -> std::io::Result<()> {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let path = entry.path();
+            // Hidden ones are no one's policies; kubelet keeps the versions of a ConfigMap in `..<time>`.
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            if path.is_dir() {
+                if depth > 0
+                    && let Err(error) = self.add(&path, depth - 1)
+                {
+                    self.unreadable.push((path, error));
+                }
+            } else if documents::is_manifest(&path) && path.file_stem().is_none_or(|stem| stem != "test") {
+                self.files.insert(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Listed, or in a directory that could not be listed.
+    fn covers(&self, path: &PathBuf) -> bool {
+        self.files.contains(path) || self.unreadable.iter().any(|(directory, _)| path.starts_with(directory))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(name: &str, description: &str) -> String {
+        format!(
+            "apiVersion: {API_VERSION}\nkind: ClusterInjectionPolicy\nmetadata: {{name: {name}}}\nspec: {{description: {description}}}\n"
+        )
+    }
+
+    fn names(files: &mut PolicyFiles) -> Vec<String> {
+        files.policies().iter().map(|policy| policy.id().to_string()).collect()
+    }
+
+    fn write(directory: &Path, name: &str, text: &str) {
+        let path = directory.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn policies_are_found_in_nested_files_and_nothing_else_is() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), "b/policy.yaml", &policy("b", "x"));
+        write(directory.path(), "b/test.yaml", &policy("not-this", "x"));
+        write(directory.path(), "b/README.md", &policy("nor-this", "x"));
+        write(directory.path(), "..2026/policy.yaml", &policy("nor-that", "x"));
+        write(
+            directory.path(),
+            "a.yml",
+            &format!("kind: Pod\napiVersion: v1\n---\n{}", policy("a", "x")),
+        );
+        let json = r#"{"kind":"List","apiVersion":"v1","items":[{"apiVersion":"outrigger.dev/v1alpha1","kind":"ClusterInjectionPolicy","metadata":{"name":"c"},"spec":{}}]}"#;
+        write(directory.path(), "deep/er/c.json", json);
+        let mut files = PolicyFiles::new(directory.path().into());
+        assert_eq!(
+            files.look(false).unwrap(),
+            Found {
+                changed: true,
+                failed: false
+            }
+        );
+        assert_eq!(names(&mut files), ["a", "b", "c"]);
+        assert_eq!(files.look(false).unwrap(), Found::default());
+        assert_eq!(files.look(true).unwrap(), Found::default());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_keeps_its_policies_and_a_deleted_one_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), "a.yaml", &policy("a", "x"));
+        write(directory.path(), "b.yaml", &policy("b", "x"));
+        let mut files = PolicyFiles::new(directory.path().into());
+        files.look(false).unwrap();
+        write(directory.path(), "a.yaml", "a: [1\n");
+        fs::remove_file(directory.path().join("b.yaml")).unwrap();
+        assert_eq!(
+            files.look(true).unwrap(),
+            Found {
+                changed: true,
+                failed: true
+            }
+        );
+        assert_eq!(names(&mut files), ["a"]);
+        // Said once.
+        assert_eq!(files.look(true).unwrap(), Found::default());
+        write(
+            directory.path(),
+            "a.yaml",
+            &format!(
+                "{}---\n{}",
+                policy("a", "x"),
+                "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionPolicy\n"
+            ),
+        );
+        assert_eq!(
+            files.look(true).unwrap(),
+            Found {
+                changed: false,
+                failed: true
+            }
+        );
+        assert_eq!(names(&mut files), ["a"]);
+        write(directory.path(), "a.yaml", &policy("renamed", "x"));
+        assert_eq!(
+            files.look(true).unwrap(),
+            Found {
+                changed: true,
+                failed: false
+            }
+        );
+        assert_eq!(names(&mut files), ["renamed"]);
+        fs::remove_dir_all(directory.path()).unwrap();
+        assert!(files.look(true).is_err());
+        assert_eq!(names(&mut files), ["renamed"]);
+    }
+
+    #[test]
+    fn of_two_policies_with_one_name_the_first_by_path_is_served() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), "z.yaml", &policy("a", "second"));
+        write(directory.path(), "a.yaml", &policy("a", "first"));
+        let mut files = PolicyFiles::new(directory.path().into());
+        files.look(false).unwrap();
+        assert_eq!(names(&mut files), ["a"]);
+        let complaint = files.twice.iter().next().unwrap();
+        assert!(complaint.find("a.yaml") < complaint.find("z.yaml"), "{complaint}");
+    }
+}

@@ -1,0 +1,74 @@
+//! The certificate of the HTTPS port: made here ([`authority`]) or given, and swapped while serving ([`reload`]).
+//!
+//! It knows nothing about requests, and never lets go of a working pair for one that does not work.
+pub mod authority;
+pub mod reload;
+
+use anyhow::{Context, ensure};
+use rustls::{
+    ServerConfig,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::ResolvesServerCert,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+use std::sync::Arc;
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+/// A certificate chain and the key that belongs to it.
+#[derive(Debug)]
+pub struct Pair {
+    certified: CertifiedKey,
+    /// When the leaf begins to be valid, in seconds since 1970.
+    pub not_before: i64,
+    /// When the leaf ceases to be valid, in seconds since 1970.
+    pub not_after: i64,
+}
+
+impl Pair {
+    /// Reads a pair from PEM.
+    ///
+    /// # Errors
+    /// When either is not PEM, or they do not belong together.
+    pub fn from_pem(certificates: &[u8], key: &[u8]) -> anyhow::Result<Pair> {
+        let chain = CertificateDer::pem_slice_iter(certificates)
+            .collect::<Result<Vec<_>, _>>()
+            .context("failed to read the certificate as PEM")?;
+        ensure!(
+            !chain.is_empty(),
+            "the certificate file holds no certificate; it should be PEM, leaf first"
+        );
+        let key = PrivateKeyDer::from_pem_slice(key).context("failed to read the key as PEM")?;
+        let (_, leaf) = X509Certificate::from_der(&chain[0]).context("failed to read the certificate")?;
+        let (not_before, not_after) = (
+            leaf.validity().not_before.timestamp(),
+            leaf.validity().not_after.timestamp(),
+        );
+        let certified = CertifiedKey::from_der(chain, key, &ring::default_provider())
+            .context("the certificate and the key do not belong together")?;
+        Ok(Pair {
+            certified,
+            not_before,
+            not_after,
+        })
+    }
+
+    /// Serves with this pair: TLS 1.2 (ring's suites are AEAD only) and 1.3, and HTTP/1.1 as the only protocol.
+    ///
+    /// # Errors
+    /// When the provider lacks what TLS needs, which would be an error of the build.
+    pub fn into_server_config(self) -> anyhow::Result<Arc<ServerConfig>> {
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(self.certified));
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .context("failed to set up TLS")?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}

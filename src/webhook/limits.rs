@@ -1,0 +1,330 @@
+//! What a caller may ask of this process: how large, how slow, how many at once; and how it is told no.
+//!
+//! The port is open to every Pod of the cluster, so nothing here trusts a header further than its bound.
+use axum::{
+    body::{Body, Bytes},
+    extract::Request,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use http_body_util::BodyExt;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+use super::review::ReviewError;
+
+/// The unit in which the room for bodies is counted out, in bytes.
+const SLOT: usize = 16 * 1024;
+/// A body that is refused is still read, up to this many bytes …
+const DISCARD_BYTES: usize = 16 * 1024 * 1024;
+/// … and this long: a client that is still writing would see a reset connection instead of the answer.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+
+/// Bounds on request bodies.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest body, in bytes.
+    pub body: usize,
+    /// Longest time for a body to arrive; `?timeout=` can only shorten it.
+    pub body_time: Duration,
+    room: Arc<Semaphore>,
+}
+
+/// A whole body, and the room that it takes.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The body.
+    pub bytes: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Why a request is not looked at, or cannot be answered with a review.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    /// 415.
+    #[error("the content type is not application/json; send the AdmissionReview as JSON")]
+    ContentType,
+    /// 415.
+    #[error("the body is compressed; send it without Content-Encoding")]
+    ContentEncoding,
+    /// 413.
+    #[error("the body is larger than {0} bytes; the API server's own limit for an object is 3 MiB")]
+    TooLarge(usize),
+    /// 429, to be tried again.
+    #[error("too many reviews at once; try again in a second")]
+    Busy,
+    /// 408.
+    #[error("the body did not arrive in time; send it within {0:?}")]
+    Slow(Duration),
+    /// 400.
+    #[error("the body broke off; send as many bytes as announced")]
+    BrokenOff,
+    /// 400.
+    #[error(transparent)]
+    Review(#[from] ReviewError),
+}
+
+impl Rejection {
+    /// From a closed set, so that it can label a metric.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Rejection::ContentType => "content_type",
+            Rejection::ContentEncoding => "content_encoding",
+            Rejection::TooLarge(_) => "too_large",
+            Rejection::Busy => "busy",
+            Rejection::Slow(_) => "slow",
+            Rejection::BrokenOff => "broken_off",
+            Rejection::Review(_) => "malformed",
+        }
+    }
+
+    /// Every [`Rejection::reason`].
+    pub const REASONS: [&'static str; 7] = [
+        "content_type",
+        "content_encoding",
+        "too_large",
+        "busy",
+        "slow",
+        "broken_off",
+        "malformed",
+    ];
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Rejection::ContentType | Rejection::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Rejection::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Rejection::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Rejection::Slow(_) => StatusCode::REQUEST_TIMEOUT,
+            Rejection::BrokenOff | Rejection::Review(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), format!("{self}\n")).into_response();
+        if matches!(self, Rejection::Busy) {
+            // The API server tries a 429 again only when it is told when.
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl Default for Limits {
+    /// 7 MiB a body (an object and its old version of 3 MiB each, and the envelope), 10 s, 32 MiB for all bodies.
+    fn default() -> Self {
+        Limits::new(7 << 20, Duration::from_secs(10), 32 << 20)
+    }
+}
+
+impl Limits {
+    /// Bounds for one body, and `room` bytes for all bodies that are held at once.
+    pub fn new(body: usize, body_time: Duration, room: usize) -> Self {
+        Limits {
+            body,
+            body_time,
+            room: Arc::new(Semaphore::new(room / SLOT)),
+        }
+    }
+
+    /// Reads the body of `request`.
+    ///
+    /// # Errors
+    /// When a header or the body breaks a bound.
+    pub async fn read(&self, request: Request) -> Result<Accepted, Rejection> {
+        let time = asked_timeout(request.uri().query()).map_or(self.body_time, |asked| asked.min(self.body_time));
+        let deadline = Instant::now() + time;
+        let (head, mut body) = request.into_parts();
+        let read = async {
+            check_media(&head.headers)?;
+            self.collect(&mut body, announced_length(&head.headers)).await
+        };
+        let outcome = timeout_at(deadline, read).await.unwrap_or(Err(Rejection::Slow(time)));
+        if matches!(
+            outcome,
+            Err(Rejection::TooLarge(_) | Rejection::Busy | Rejection::ContentType | Rejection::ContentEncoding)
+        ) {
+            discard(&mut body, deadline.min(Instant::now() + DISCARD_TIME)).await;
+        }
+        outcome
+    }
+
+    async fn collect(&self, body: &mut Body, announced: Option<usize>) -> Result<Accepted, Rejection> {
+        if announced.is_some_and(|length| length > self.body) {
+            return Err(Rejection::TooLarge(self.body));
+        }
+        let mut room = self.take(announced.unwrap_or(SLOT))?;
+        let first = next(body).await?.unwrap_or_default();
+        // Most bodies come in one piece, which needs no copy.
+        if Some(first.len()) == announced {
+            return Ok(Accepted {
+                bytes: first,
+                _room: room,
+            });
+        }
+        let mut bytes = Vec::with_capacity(announced.unwrap_or(first.len()));
+        let mut piece = Some(first);
+        while let Some(more) = piece {
+            let length = bytes.len() + more.len();
+            if length > self.body {
+                return Err(Rejection::TooLarge(self.body));
+            }
+            self.grow(&mut room, length)?;
+            bytes.extend_from_slice(&more);
+            piece = next(body).await?;
+        }
+        Ok(Accepted {
+            bytes: bytes.into(),
+            _room: room,
+        })
+    }
+
+    fn take(&self, length: usize) -> Result<OwnedSemaphorePermit, Rejection> {
+        let slots = u32::try_from(length.div_ceil(SLOT).max(1)).map_err(|_| Rejection::Busy)?;
+        Arc::clone(&self.room)
+            .try_acquire_many_owned(slots)
+            .map_err(|_| Rejection::Busy)
+    }
+
+    fn grow(&self, room: &mut OwnedSemaphorePermit, length: usize) -> Result<(), Rejection> {
+        // A Vec doubles as it grows, so room is taken ahead in the same way.
+        if let Some(lacking) = length
+            .checked_sub(room.num_permits() * SLOT)
+            .filter(|lacking| *lacking > 0)
+        {
+            room.merge(self.take(lacking.max(room.num_permits() * SLOT).min(self.body))?);
+        }
+        Ok(())
+    }
+}
+
+/// Milliseconds matter little here: `?timeout=` comes in whole seconds, as `5s`.
+fn asked_timeout(query: Option<&str>) -> Option<Duration> {
+    let value = query?.split('&').find_map(|pair| pair.strip_prefix("timeout="))?;
+    value.strip_suffix('s')?.parse().ok().map(Duration::from_secs)
+}
+
+fn announced_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn check_media(headers: &HeaderMap) -> Result<(), Rejection> {
+    let is = |value: &HeaderValue, expected: &str| {
+        let media = value.to_str().unwrap_or("").split(';').next().unwrap_or("");
+        media.trim().eq_ignore_ascii_case(expected)
+    };
+    if headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|value| !is(value, "identity"))
+    {
+        return Err(Rejection::ContentEncoding);
+    }
+    if headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| !is(value, "application/json"))
+    {
+        return Err(Rejection::ContentType);
+    }
+    Ok(())
+}
+
+async fn next(body: &mut Body) -> Result<Option<Bytes>, Rejection> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Rejection::BrokenOff)?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+async fn discard(body: &mut Body, deadline: Instant) {
+    let drain = async {
+        let mut seen = 0;
+        while let Ok(Some(piece)) = next(body).await {
+            seen += piece.len();
+            if seen > DISCARD_BYTES {
+                return;
+            }
+        }
+    };
+    let _ = timeout_at(deadline, drain).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(headers: &[(&str, &str)], body: &[u8]) -> Request {
+        let mut builder = Request::post("/mutate?timeout=5s");
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(Body::from(body.to_vec())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_plain_json_is_read() {
+        let limits = Limits::default();
+        for (headers, reason) in [
+            (vec![("content-type", "application/json; charset=utf-8")], None),
+            (
+                vec![("content-type", "Application/JSON"), ("content-encoding", "identity")],
+                None,
+            ),
+            (vec![], None),
+            (vec![("content-type", "text/json")], Some("content_type")),
+            (
+                vec![("content-type", "application/json"), ("content-encoding", "gzip")],
+                Some("content_encoding"),
+            ),
+        ] {
+            let outcome = limits.read(request(&headers, b"{}")).await;
+            assert_eq!(outcome.err().map(|rejection| rejection.reason()), reason, "{headers:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn room_is_taken_for_as_long_as_a_body_is_held_and_no_longer() {
+        let limits = Limits::new(4 * SLOT, Duration::from_secs(1), 4 * SLOT);
+        let announced = (3 * SLOT).to_string();
+        let large = || request(&[("content-length", announced.as_str())], &vec![b' '; 3 * SLOT]);
+        let held = limits.read(large()).await.unwrap();
+        assert_eq!(limits.read(large()).await.unwrap_err().reason(), "busy");
+        assert!(limits.read(request(&[], b"{}")).await.is_ok());
+        drop(held);
+        assert!(limits.read(large()).await.is_ok());
+        // Without Content-Length room is taken as the body comes in.
+        assert!(limits.read(request(&[], &vec![b' '; 4 * SLOT])).await.is_ok());
+        assert_eq!(
+            limits
+                .read(request(&[], &vec![b' '; 4 * SLOT + 1]))
+                .await
+                .unwrap_err()
+                .reason(),
+            "too_large"
+        );
+        assert_eq!(limits.room.available_permits(), 4);
+    }
+
+    #[test]
+    fn the_timeout_is_read_as_the_api_server_writes_it() {
+        assert_eq!(asked_timeout(Some("timeout=5s")), Some(Duration::from_secs(5)));
+        assert_eq!(asked_timeout(Some("a=b&timeout=30s")), Some(Duration::from_secs(30)));
+        for query in [
+            None,
+            Some(""),
+            Some("timeout=x"),
+            Some("timeout=-1s"),
+            Some("timeout=5"),
+        ] {
+            assert_eq!(asked_timeout(query), None, "{query:?}");
+        }
+    }
+}

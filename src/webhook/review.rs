@@ -1,0 +1,282 @@
+//! Reads an `AdmissionReview` of `admission.k8s.io/v1` in one pass over the body, borrowing from it.
+//!
+//! Only what an answer depends on is read. `userInfo` is not (it is a claim of the caller), nor is `dryRun` (the answer
+//! is the same). It knows nothing about policies, HTTP or metrics.
+use outrigger_engine::{PodView, Text};
+use serde::de::{Deserialize, IgnoredAny};
+use serde_json::Value;
+
+/// What the API server asks.
+#[derive(Debug)]
+pub struct Review<'a> {
+    /// To be repeated in the answer.
+    pub uid: Text<'a>,
+    /// What it is about.
+    pub subject: Subject<'a>,
+}
+
+/// What a review is about.
+#[derive(Debug)]
+pub enum Subject<'a> {
+    /// A Pod about to be created.
+    PodCreation(PodCreation<'a>),
+    /// Anything else: another kind, operation or subresource. Allowed untouched.
+    Other,
+}
+
+/// A Pod about to be created.
+#[derive(Debug)]
+pub struct PodCreation<'a> {
+    /// `request.namespace`, never the Pod's own, which is often empty.
+    pub namespace: Text<'a>,
+    /// Empty when the API server is to make one up from `generateName`.
+    pub name: Text<'a>,
+    /// The Pod.
+    pub pod: PodView<'a>,
+}
+
+/// Why a body cannot be answered. The text may quote the body, so it goes to the caller and never into a log.
+#[derive(Debug, thiserror::Error)]
+pub enum ReviewError {
+    /// Nothing was sent.
+    #[error("the body is empty; send an AdmissionReview of admission.k8s.io/v1 as JSON")]
+    Empty,
+    /// Not text.
+    #[error("the body is not UTF-8; send an AdmissionReview of admission.k8s.io/v1 as JSON")]
+    NotUtf8,
+    /// Not JSON, or not of the right shape.
+    #[error("the body is not an AdmissionReview of admission.k8s.io/v1: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Another version or kind.
+    #[error(
+        "got apiVersion {api_version:?}, kind {kind:?}; send admission.k8s.io/v1, AdmissionReview \
+         (admissionReviewVersions: [v1] in the webhook configuration)"
+    )]
+    WrongKind {
+        /// As sent.
+        api_version: String,
+        /// As sent.
+        kind: String,
+    },
+    /// A field that must be there is not.
+    #[error("{0} is missing; send the AdmissionReview as the API server does")]
+    Missing(&'static str),
+}
+
+/// Reads `body`.
+///
+/// # Errors
+/// When the body is not a review that can be answered.
+pub fn read(body: &[u8]) -> Result<Review<'_>, ReviewError> {
+    if body.is_empty() {
+        return Err(ReviewError::Empty);
+    }
+    let text = std::str::from_utf8(body).map_err(|_| ReviewError::NotUtf8)?;
+    match serde_json::from_str::<Envelope<'_, PodView<'_>>>(text) {
+        Ok(envelope) => envelope.into_review(Some),
+        // The object need not be a Pod: then what does not look like one is no error.
+        Err(error) => match serde_json::from_str::<Envelope<'_, IgnoredAny>>(text) {
+            Ok(envelope) => envelope.into_review(|_| None).map_err(|inner| match inner {
+                ReviewError::Missing("request.object") => error.into(),
+                inner => inner,
+            }),
+            Err(_) => Err(error.into()),
+        },
+    }
+}
+
+/// `request.object` as a value, by a second pass over a body that [`read`] has accepted; `None` when it is nested too
+/// deeply.
+pub fn object(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice::<Envelope<'_, Value>>(body)
+        .ok()?
+        .request?
+        .object
+}
+
+#[derive(serde::Deserialize)]
+#[serde(bound(deserialize = "O: Deserialize<'de>, 'de: 'a"))]
+struct Envelope<'a, O> {
+    #[serde(default, rename = "apiVersion")]
+    api_version: Text<'a>,
+    #[serde(default)]
+    kind: Text<'a>,
+    request: Option<Request<'a, O>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(bound(deserialize = "O: Deserialize<'de>, 'de: 'a"))]
+struct Request<'a, O> {
+    #[serde(default)]
+    uid: Text<'a>,
+    kind: Option<GroupAndKind<'a>>,
+    resource: Option<GroupAndResource<'a>>,
+    #[serde(default, rename = "subResource")]
+    sub_resource: Text<'a>,
+    #[serde(default)]
+    namespace: Text<'a>,
+    #[serde(default)]
+    name: Text<'a>,
+    #[serde(default)]
+    operation: Text<'a>,
+    object: Option<O>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+struct GroupAndKind<'a> {
+    #[serde(default)]
+    group: Text<'a>,
+    #[serde(default)]
+    kind: Text<'a>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+struct GroupAndResource<'a> {
+    #[serde(default)]
+    group: Text<'a>,
+    #[serde(default)]
+    resource: Text<'a>,
+}
+
+impl<'a, O> Envelope<'a, O> {
+    fn into_review(self, pod: impl FnOnce(O) -> Option<PodView<'a>>) -> Result<Review<'a>, ReviewError> {
+        if &*self.api_version != "admission.k8s.io/v1" || &*self.kind != "AdmissionReview" {
+            return Err(ReviewError::WrongKind {
+                api_version: self.api_version.to_string(),
+                kind: self.kind.to_string(),
+            });
+        }
+        let request = self.request.ok_or(ReviewError::Missing("request"))?;
+        if request.uid.is_empty() {
+            return Err(ReviewError::Missing("request.uid"));
+        }
+        if !request.creates_a_pod()? {
+            return Ok(Review {
+                uid: request.uid,
+                subject: Subject::Other,
+            });
+        }
+        if request.namespace.is_empty() {
+            return Err(ReviewError::Missing("request.namespace"));
+        }
+        let pod = request.object.and_then(pod);
+        Ok(Review {
+            uid: request.uid,
+            subject: Subject::PodCreation(PodCreation {
+                namespace: request.namespace,
+                name: request.name,
+                pod: pod.ok_or(ReviewError::Missing("request.object"))?,
+            }),
+        })
+    }
+}
+
+impl<O> Request<'_, O> {
+    fn creates_a_pod(&self) -> Result<bool, ReviewError> {
+        let kind = self.kind.as_ref().ok_or(ReviewError::Missing("request.kind"))?;
+        let resource = self.resource.as_ref().ok_or(ReviewError::Missing("request.resource"))?;
+        if self.operation.is_empty() {
+            return Err(ReviewError::Missing("request.operation"));
+        }
+        Ok(&*self.operation == "CREATE"
+            && self.sub_resource.is_empty()
+            && kind.group.is_empty()
+            && &*kind.kind == "Pod"
+            && resource.group.is_empty()
+            && &*resource.resource == "pods")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn review(request: &str) -> String {
+        format!(r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{request}}}"#)
+    }
+
+    const POD: &str =
+        r#""kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1","resource":"pods"}"#;
+
+    fn pod(rest: &str) -> String {
+        review(&format!(r#"{{"uid":"u",{POD},{rest}}}"#))
+    }
+
+    #[test]
+    fn row_9_the_namespace_is_that_of_the_request_and_the_name_may_be_empty() {
+        let body = pod(
+            r#""namespace":"web","operation":"CREATE","object":{"kind":"Pod","metadata":{"generateName":"a-","namespace":""}}"#,
+        );
+        let read = read(body.as_bytes()).unwrap();
+        let Subject::PodCreation(creation) = read.subject else {
+            panic!("not a Pod: {read:?}")
+        };
+        assert_eq!((&*read.uid, &*creation.namespace, &*creation.name), ("u", "web", ""));
+        assert_eq!(creation.pod.generate_name(), "a-");
+    }
+
+    #[test]
+    fn the_object_is_read_as_a_value_unless_it_is_nested_too_deeply() {
+        let body = pod(r#""namespace":"web","operation":"CREATE","object":{"kind":"Pod","x":[1]}"#);
+        assert_eq!(
+            object(body.as_bytes()),
+            Some(serde_json::json!({"kind": "Pod", "x": [1]}))
+        );
+        let deep = format!(
+            r#""namespace":"web","operation":"CREATE","object":{{"x":{}{}}}"#,
+            "[".repeat(5000),
+            "]".repeat(5000)
+        );
+        let body = pod(&deep);
+        assert!(read(body.as_bytes()).is_ok());
+        assert_eq!(object(body.as_bytes()), None);
+    }
+
+    #[test]
+    fn a_uid_with_escapes_and_null_strings_are_read_as_go_reads_them() {
+        let body = review(&format!(
+            r#"{{"uid":"a\"b",{POD},"subResource":null,"name":null,"namespace":"n","operation":"CREATE","object":{{"kind":"Pod"}}}}"#
+        ));
+        let read = read(body.as_bytes()).unwrap();
+        assert_eq!(&*read.uid, "a\"b");
+        assert!(matches!(read.subject, Subject::PodCreation(_)));
+    }
+
+    #[test]
+    fn what_is_not_a_pod_creation_is_let_be_whatever_its_object_is() {
+        for (case, request) in [
+            (
+                "update",
+                r#""namespace":"n","operation":"UPDATE","object":{"kind":"Pod"}"#,
+            ),
+            ("delete", r#""namespace":"n","operation":"DELETE","object":null"#),
+            (
+                "connect",
+                r#""namespace":"n","operation":"CONNECT","object":{"metadata":7,"kind":[]}"#,
+            ),
+            (
+                "binding",
+                r#""namespace":"n","subResource":"binding","operation":"CREATE","object":{"metadata":[]}"#,
+            ),
+        ] {
+            let body = pod(request);
+            let read = read(body.as_bytes()).unwrap_or_else(|error| panic!("{case}: {error}"));
+            assert!(matches!(read.subject, Subject::Other), "{case}");
+        }
+    }
+
+    #[test]
+    fn a_pod_creation_without_a_readable_pod_says_so() {
+        for (object, expected) in [
+            (r#""object":null"#, "request.object is missing"),
+            (r#""name":"x""#, "request.object is missing"),
+            (r#""object":{"kind":["not","a","Pod"]}"#, "not an AdmissionReview"),
+        ] {
+            let body = pod(&format!(r#""namespace":"n","operation":"CREATE",{object}"#));
+            let error = read(body.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{object}: {error}");
+        }
+    }
+}

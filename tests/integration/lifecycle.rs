@@ -1,0 +1,205 @@
+//! Start, reload, stop.
+use crate::{
+    client::head,
+    program::{OUTRIGGER, Program, eventually, policy},
+    reviews::{creation, creation_with},
+};
+use serde_json::json;
+use std::{fs, process::Command, time::Duration};
+use tokio::net::TcpStream;
+
+fn loaded(accepted: usize) -> String {
+    format!(r#"outrigger_policies{{state="accepted"}} {accepted}"#)
+}
+
+#[tokio::test]
+async fn policies_are_taken_up_when_they_change_and_kept_when_their_file_breaks() {
+    let program = Program::start(&[], |directory| {
+        fs::write(directory.join("policies/a.yaml"), policy("a")).unwrap()
+    });
+    let policies = program.directory.path().join("policies");
+    assert!(program.has_metric(&loaded(1)).await);
+    fs::create_dir(policies.join("b")).unwrap();
+    fs::write(policies.join("b/policy.yaml"), policy("b")).unwrap();
+    eventually("b is not loaded", || program_has(&program, loaded(2))).await;
+    fs::write(policies.join("a.yaml"), "a: [1").unwrap();
+    let failed = r#"outrigger_reloads_total{source="policies",result="failed"} 1"#;
+    eventually("the failure is not counted", || program_has(&program, failed.into())).await;
+    assert!(program.has_metric(&loaded(2)).await);
+    assert!(program.log().contains("a.yaml"));
+    fs::remove_file(policies.join("b/policy.yaml")).unwrap();
+    eventually("b is still loaded", || program_has(&program, loaded(1))).await;
+}
+
+async fn program_has(program: &Program, line: String) -> bool {
+    program.has_metric(&line).await
+}
+
+#[tokio::test]
+async fn namespaces_are_taken_up_when_they_change_and_kept_when_their_file_breaks() {
+    let program = Program::start(&["--namespaces", "namespaces.yaml"], |directory| {
+        fs::write(
+            directory.join("namespaces.yaml"),
+            "{kind: Namespace, apiVersion: v1, metadata: {name: a}}",
+        )
+        .unwrap();
+    });
+    let file = program.directory.path().join("namespaces.yaml");
+    let reloads = |result: &str| format!(r#"outrigger_reloads_total{{source="namespaces",result="{result}"}} 1"#);
+    fs::write(&file, "{kind: Namespace, apiVersion: v1, metadata: {name: b}}").unwrap();
+    eventually("not reloaded", || program_has(&program, reloads("ok"))).await;
+    fs::write(&file, "{kind: Namespace").unwrap();
+    eventually("not counted", || program_has(&program, reloads("failed"))).await;
+    assert_eq!(program.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_admin_port_tells_life_readiness_and_metrics() {
+    let program = Program::start(&[], |_| {});
+    assert_eq!(program.connect().await.post(creation().to_string()).await.status, 200);
+    for path in ["/livez", "/readyz"] {
+        let response = program.get(path).await;
+        assert_eq!((response.status, response.body.as_str()), (200, "ok\n"), "{path}");
+    }
+    let metrics = program.get("/metrics").await;
+    assert!(
+        metrics
+            .header("content-type")
+            .unwrap()
+            .starts_with("application/openmetrics-text")
+    );
+    for expected in [
+        "outrigger_admissions_total{outcome=\"unchanged\"} 1",
+        "outrigger_build_info{version=",
+        "# EOF",
+    ] {
+        assert!(
+            metrics.body.contains(expected),
+            "{expected} is not in\n{}",
+            metrics.body
+        );
+    }
+    assert_eq!(program.get("/mutate").await.status, 404);
+}
+
+#[tokio::test]
+async fn row_35_a_call_in_progress_is_answered_before_the_process_ends() {
+    let mut program = Program::start(&[], |_| {});
+    let body = creation().to_string();
+    let mut idle = program.connect().await;
+    assert_eq!(idle.post(&body).await.status, 200);
+    let mut busy = program.connect().await;
+    busy.send(head(
+        "POST",
+        "/mutate",
+        "content-type: application/json\r\n",
+        body.len(),
+    ))
+    .await;
+    busy.send(&body[..100]).await;
+    // The server must have seen the head.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    program.signal("TERM");
+    eventually("still ready", || async { program.get("/readyz").await.status == 503 }).await;
+    assert!(idle.is_closed_within(Duration::from_secs(3)).await);
+    eventually("still accepting", || async {
+        TcpStream::connect(program.listen).await.is_err()
+    })
+    .await;
+    busy.send(&body[100..]).await;
+    let response = busy.response().await;
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
+    assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+}
+
+#[tokio::test]
+async fn a_call_that_never_ends_does_not_keep_the_process_beyond_its_grace() {
+    let mut program = Program::start(&["--shutdown-grace", "1s"], |_| {});
+    let mut stuck = program.connect().await;
+    stuck
+        .send(head("POST", "/mutate", "content-type: application/json\r\n", 1000))
+        .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    program.signal("INT");
+    assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+}
+
+#[tokio::test]
+async fn row_54_nothing_that_a_pod_holds_is_logged() {
+    let canary = "c4n4ry";
+    let program = Program::start(&["--log-level", "trace"], |_| {});
+    let mut connection = program.connect().await;
+    let env = json!([{"name": "TOKEN", "value": canary}]);
+    let annotations = json!({"secret": canary});
+    for (body, status) in [
+        (creation_with("/request/object/spec/containers/0/env", env), 200),
+        (creation_with("/request/object/metadata/annotations", annotations), 200),
+        (creation_with("/request/userInfo/username", canary.into()), 200),
+        (creation_with("/request/object", canary.into()), 400),
+        (creation_with("/request", json!([canary])), 400),
+    ] {
+        assert_eq!(connection.post(body).await.status, status);
+    }
+    let answered = program.wait_for_log("answered");
+    assert_eq!(
+        (&answered["namespace"], &answered["name"]),
+        (&json!("web"), &json!("nginx-*"))
+    );
+    assert!(!program.log().contains(canary), "{}", program.log());
+    assert!(!program.get("/metrics").await.body.contains(canary));
+}
+
+#[test]
+fn wrong_usage_and_unreadable_input_exit_with_2_and_say_why() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("policies")).unwrap();
+    for (arguments, message) in [
+        (&["serve"][..], "--policies"),
+        (&["serve", "--policies", "missing"], "missing"),
+        (
+            &["serve", "--policies", "policies", "--namespaces", "missing.yaml"],
+            "missing.yaml",
+        ),
+        (
+            &["serve", "--policies", "policies", "--tls-cert", "tls.crt"],
+            "--tls-key",
+        ),
+        (
+            &["serve", "--policies", "policies", "--tls-key", "tls.key"],
+            "--tls-cert",
+        ),
+        (
+            &[
+                "serve",
+                "--policies",
+                "policies",
+                "--tls-cert",
+                "a.crt",
+                "--tls-key",
+                "a.key",
+            ],
+            "a.crt",
+        ),
+        (
+            &["serve", "--policies", "policies", "--kubernetes-version", "2"],
+            "1.37",
+        ),
+        (&["serve", "--policies", "policies", "--listen", "nowhere"], "--listen"),
+        (
+            &["serve", "--policies", "policies", "--log-level", "a=b=c"],
+            "log level",
+        ),
+        (&["frobnicate"], "frobnicate"),
+    ] {
+        let output = Command::new(OUTRIGGER)
+            .args(arguments)
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(message), "{arguments:?}: {said}");
+    }
+    let help = Command::new(OUTRIGGER).args(["serve", "--help"]).output().unwrap();
+    assert!(help.status.success() && String::from_utf8(help.stdout).unwrap().contains("Examples:"));
+}

@@ -1,0 +1,18 @@
+//! The webhook from outside: bytes in, bytes out, over real sockets. What is injected is tested elsewhere.
+#![allow(missing_docs, reason = "a test's name says what it is about")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "that is how a test fails"
+)]
+
+mod bad_input;
+mod certificates;
+mod client;
+mod connections;
+mod contract;
+mod lifecycle;
+mod program;
+mod reviews;
+mod server;
