@@ -47,13 +47,19 @@ impl Tool {
 /// When Go is not installed, or the build fails.
 pub fn build(tool: Tool) -> Result<PathBuf, Absent> {
     if Command::new("go").arg("version").output().is_err() {
-        return Err(Absent::NotInstalled(
-            "an API server is needed: install Go (Debian: apt-get install golang-go; https://go.dev/dl), \
-             or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
-                .into(),
-        ));
+        return Err(Absent::NotInstalled(what_to_install(tool)));
     }
     build_once(tool).map_err(|error| Absent::Broken(format!("failed to build {}: {error:#}", tool.name())))
+}
+
+fn what_to_install(tool: Tool) -> String {
+    let go = "install Go (Debian: apt-get install golang-go; elsewhere https://go.dev/dl)";
+    if tool == Tool::JsonPatch {
+        return format!("the API server's patch library is needed: {go}");
+    }
+    format!(
+        "an API server is needed: {go}, or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
+    )
 }
 
 fn build_once(tool: Tool) -> Result<PathBuf> {
