@@ -1,11 +1,29 @@
-//! Decides what Outrigger adds to a Pod.
+//! Decides what Outrigger adds to a Pod: values in, values out.
+//!
+//! [`compile`] turns a policy document into a [`CompiledPolicy`], a [`Snapshot`] holds compiled policies and namespaces,
+//! and [`admit`] answers for one Pod. The reader's way through an admission: `inject` selects (`select`), renders
+//! (`render`), plans (`inject::plan`) and writes the patch (`inject::emit`).
+//!
+//! **Architecture Invariant:** this crate knows no network, disk, cluster, clock or lock. The webhook, the command line
+//! and the controller call the same functions, so what one shows is what the others do.
 
-mod admit;
+mod admission;
 mod compile;
+pub mod expr;
+mod inject;
+mod names;
+pub mod params;
 mod pod;
+pub mod policy;
+mod quantity;
+mod render;
+mod request;
+mod select;
+pub mod selector;
 mod snapshot;
 
-pub use admit::{Admission, Decision, PodRequest, Refusal, Verdict, admit};
+pub use admission::{Admission, Decision, PodRequest, Refusal, Verdict};
 pub use compile::{CompiledPolicy, DocumentError, PolicyError, PolicyId, compile};
+pub use inject::admit;
 pub use pod::PodView;
 pub use snapshot::{Namespace, Settings, Snapshot};

@@ -1,5 +1,6 @@
-//! One admission, from Pod to patch.
-use crate::{PodView, PolicyId, Snapshot};
+//! One admission as data: what is asked, what is answered.
+
+use crate::{PodView, PolicyId};
 
 /// A Pod about to be created.
 pub struct PodRequest<'a> {
@@ -7,8 +8,8 @@ pub struct PodRequest<'a> {
     pub namespace: &'a str,
     /// The Pod.
     pub pod: &'a PodView<'a>,
-    /// The Pod's raw JSON, asked for only when an expression needs `object` or on the second pass.
-    pub raw: &'a dyn Fn() -> Option<&'a str>,
+    /// The Pod as a JSON value, asked for only when an expression reads `object`, or a container is to be compared.
+    pub object: &'a dyn Fn() -> Option<serde_json::Value>,
 }
 
 /// What becomes of the Pod.
@@ -45,21 +46,10 @@ pub struct Decision {
 pub struct Admission {
     /// What becomes of the Pod.
     pub verdict: Verdict,
-    /// For the user, unbounded: the webhook cuts them to what the API server lets through.
+    /// For the user, each once, unbounded: the webhook cuts them to what the API server lets through.
     pub warnings: Vec<String>,
     /// Keys without a prefix, and values, for the API server's audit log.
     pub audit_annotations: Vec<(&'static str, String)>,
     /// For metrics and logs.
     pub decisions: Vec<Decision>,
-}
-
-/// Decides about one Pod.
-pub fn admit(snapshot: &Snapshot, request: &PodRequest<'_>) -> Admission {
-    let _ = (snapshot, request.namespace, request.pod, request.raw);
-    Admission {
-        verdict: Verdict::Unchanged,
-        warnings: vec![],
-        audit_annotations: vec![],
-        decisions: vec![],
-    }
 }

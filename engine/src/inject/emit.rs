@@ -1,0 +1,206 @@
+//! From a plan to a patch.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::patch::{End, Patch, escaped};
+use super::place::Item;
+use super::plan::{HelperId, Plan};
+use super::record::{DEFAULT_CONTAINER, INJECTED, SKIPPED};
+use super::{List, Slot};
+use crate::pod::{Field, Pairs};
+
+type Entries<'c> = Vec<(&'c str, Cow<'c, str>)>;
+
+/// The patch; `None` when nothing is to be changed. `injected` and `skipped` are the values of our annotations, where
+/// they are to be written.
+pub(super) fn emit(plan: &Plan<'_>, injected: Option<&str>, skipped: Option<&str>) -> Option<Vec<u8>> {
+    let mut patch = Patch::default();
+    metadata(&mut patch, plan, injected, skipped);
+    let spec = &plan.pod.spec;
+    let added = &plan.additions;
+    let volumes: Vec<&Value> = added
+        .volumes
+        .iter()
+        .map(|volume| &volume.value)
+        .chain(plan.shared.volumes.iter().map(|v| &v.value))
+        .collect();
+    patch.extend("/spec/volumes", &spec.volumes, End::Back, &volumes);
+    // Before the lists change: these go by the containers' present indices.
+    for list in [List::Init, List::Main] {
+        Slot::all(list, plan.pod).for_each(|slot| container(&mut patch, plan, slot));
+    }
+    newcomers(&mut patch, plan, List::Init);
+    newcomers(&mut patch, plan, List::Main);
+    let secrets: Vec<&Value> = added.image_pull_secrets.iter().map(|(_, value)| *value).collect();
+    patch.extend("/spec/imagePullSecrets", &spec.image_pull_secrets, End::Back, &secrets);
+    let aliases: Vec<Value> = added
+        .host_aliases
+        .iter()
+        .map(|alias| serde_json::json!({"ip": alias.ip, "hostnames": alias.hostnames}))
+        .collect();
+    patch.extend("/spec/hostAliases", &spec.host_aliases, End::Back, &aliases);
+    if added.share_process_namespace {
+        patch.add("/spec/shareProcessNamespace", &true);
+    }
+    patch.finish()
+}
+
+fn metadata(patch: &mut Patch, plan: &Plan<'_>, injected: Option<&str>, skipped: Option<&str>) {
+    let mut labels: Entries<'_> = plan
+        .additions
+        .labels
+        .iter()
+        .map(|(key, value)| (*key, Cow::from(*value)))
+        .collect();
+    let mut annotations: Entries<'_> = plan
+        .additions
+        .annotations
+        .iter()
+        .map(|(key, value)| (*key, Cow::from(&**value)))
+        .collect();
+    if let Some(injected) = injected {
+        labels.extend((plan.pod.label(INJECTED) != Some("true")).then_some((INJECTED, "true".into())));
+        let differs = plan.pod.annotation(INJECTED) != Some(injected);
+        annotations.extend(differs.then_some((INJECTED, injected.into())));
+        if plan.pod.annotation(DEFAULT_CONTAINER).is_none() {
+            annotations.extend(
+                plan.displaced_first_container()
+                    .map(|name| (DEFAULT_CONTAINER, name.into())),
+            );
+        }
+    }
+    annotations.extend(skipped.map(|skipped| (SKIPPED, skipped.into())));
+    match plan.pod.metadata() {
+        Some(there) => {
+            members(patch, "/metadata/annotations", &there.annotations, &annotations);
+            members(patch, "/metadata/labels", &there.labels, &labels);
+        }
+        None if labels.is_empty() && annotations.is_empty() => {}
+        None => {
+            let maps = [("annotations", &annotations), ("labels", &labels)];
+            let maps = maps.into_iter().filter(|(_, entries)| !entries.is_empty());
+            let metadata: BTreeMap<&str, BTreeMap<_, _>> = maps
+                .map(|(name, entries)| (name, entries.iter().cloned().collect()))
+                .collect();
+            patch.add("/metadata", &metadata);
+        }
+    }
+}
+
+fn members(patch: &mut Patch, path: &str, there: &Field<Pairs<'_>>, entries: &Entries<'_>) {
+    if entries.is_empty() {
+        return;
+    }
+    if there.is_object() {
+        entries
+            .iter()
+            .for_each(|(key, value)| patch.add(&format!("{path}/{}", escaped(key)), value));
+    } else {
+        patch.add(
+            path,
+            &entries
+                .iter()
+                .map(|(key, value)| (*key, value))
+                .collect::<BTreeMap<_, _>>(),
+        );
+    }
+}
+
+/// Variables and mounts for a container that the Pod has.
+fn container(patch: &mut Patch, plan: &Plan<'_>, slot: Slot) {
+    let Some(container) = slot.of(plan.pod) else { return };
+    let env: Vec<&Value> = plan
+        .additions
+        .env
+        .iter()
+        .filter(|(other, _)| *other == slot)
+        .map(|(_, variable)| &variable.value)
+        .collect();
+    let shared = plan
+        .shared
+        .app_mounts
+        .iter()
+        .filter(|(other, _)| *other == slot)
+        .map(|(_, mount)| &mount.value);
+    let mounts = plan
+        .additions
+        .mounts
+        .iter()
+        .filter(|(other, _)| *other == slot)
+        .map(|(_, mount)| &mount.value);
+    let mounts: Vec<&Value> = mounts.chain(shared).collect();
+    if env.is_empty() && mounts.is_empty() {
+        return;
+    }
+    let path = format!("{}/{}", path_of(slot.list), slot.index);
+    patch.extend(&format!("{path}/env"), &container.env, End::Front, &env);
+    patch.extend(
+        &format!("{path}/volumeMounts"),
+        &container.volume_mounts,
+        End::Back,
+        &mounts,
+    );
+}
+
+fn path_of(list: List) -> &'static str {
+    match list {
+        List::Init => "/spec/initContainers",
+        List::Main => "/spec/containers",
+    }
+}
+
+/// New containers in their places.
+fn newcomers(patch: &mut Patch, plan: &Plan<'_>, list: List) {
+    let (ids, order) = &plan.orders[list as usize];
+    if ids.is_empty() {
+        return;
+    }
+    let path = path_of(list);
+    let is_empty = match list {
+        List::Init => plan.pod.spec.init_containers.items().is_empty(),
+        List::Main => plan.pod.spec.containers.items().is_empty(),
+    };
+    if is_empty {
+        patch.begin(path);
+        for (index, item) in order.iter().enumerate() {
+            patch.raw(if index == 0 { "[" } else { "," });
+            if let Item::New(number) = item {
+                newcomer(patch, plan, ids[*number]);
+            }
+        }
+        patch.raw("]");
+        patch.end();
+        return;
+    }
+    // In ascending order, so that everything before a place is there when it is filled.
+    for (index, item) in order.iter().enumerate() {
+        if let Item::New(number) = item {
+            patch.begin(&format!("{path}/{index}"));
+            newcomer(patch, plan, ids[*number]);
+            patch.end();
+        }
+    }
+}
+
+fn newcomer(patch: &mut Patch, plan: &Plan<'_>, id: HelperId) {
+    let helper = plan.helper(id);
+    patch.raw(&helper.json);
+    let shared = plan
+        .shared
+        .helper_mounts
+        .iter()
+        .filter(|(other, _)| *other == id)
+        .map(|(_, mount)| &mount.value);
+    let mounts: Vec<&Value> = helper.mounts.iter().map(|mount| &mount.value).chain(shared).collect();
+    if !mounts.is_empty() {
+        patch.raw(",\"volumeMounts\":");
+        patch.json(&mounts);
+    }
+    if plan.is_native(helper) {
+        patch.raw(",\"restartPolicy\":\"Always\"");
+    }
+    patch.raw("}");
+}

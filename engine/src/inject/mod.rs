@@ -1,0 +1,566 @@
+//! One admission, from Pod to patch: select, render, plan, write.
+//!
+//! **Architecture Invariant:** a Pod that an earlier call has been through comes out as it went in; what is ours is
+//! recognised by comparing it with what the policy renders, never by a claim of the Pod's own.
+
+mod emit;
+mod objects;
+mod own;
+mod patch;
+mod place;
+mod plan;
+mod record;
+mod shared;
+mod strip;
+
+use serde_json::Value;
+
+use crate::admission::{Admission, Decision, PodRequest, Refusal, Verdict};
+use crate::compile::{Body, CompiledPolicy};
+use crate::params;
+use crate::pod::{Container, PodView};
+use crate::policy::Enforcement;
+use crate::request::{self, Wishes};
+use crate::select::{self, Because, Choice, Choices, Subject};
+use crate::snapshot::{Namespace, Snapshot};
+
+use objects::Objects;
+use plan::{Candidate, Plan, Presence};
+use record::{Injected, Record};
+
+/// The annotation by which kubelet marks its mirrors of static Pods.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// One of the Pod's two lists of containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum List {
+    Init,
+    Main,
+}
+
+/// A container that the Pod has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) list: List,
+    pub(crate) index: usize,
+}
+
+impl Slot {
+    fn containers<'p>(list: List, pod: &'p PodView<'p>) -> &'p [Container<'p>] {
+        match list {
+            List::Init => pod.spec.init_containers.items(),
+            List::Main => pod.spec.containers.items(),
+        }
+    }
+
+    pub(crate) fn all(list: List, pod: &PodView<'_>) -> impl Iterator<Item = Slot> + use<> {
+        (0..Slot::containers(list, pod).len()).map(move |index| Slot { list, index })
+    }
+
+    pub(crate) fn of<'p>(&self, pod: &'p PodView<'p>) -> Option<&'p Container<'p>> {
+        Slot::containers(self.list, pod).get(self.index)
+    }
+
+    fn named(name: &str, pod: &PodView<'_>) -> Option<Slot> {
+        let mut slots = Slot::all(List::Init, pod).chain(Slot::all(List::Main, pod));
+        slots.find(|slot| slot.of(pod).is_some_and(|container| *container.name == *name))
+    }
+}
+
+/// Decides about one Pod that is about to be created.
+pub fn admit(snapshot: &Snapshot, request: &PodRequest<'_>) -> Admission {
+    let pod = request.pod;
+    let mut answer = Answer::default();
+    if pod.annotation(MIRROR).is_some() {
+        return answer.finish(None);
+    }
+    let inject = pod.annotation(request::INJECT);
+    if snapshot
+        .settings()
+        .protected_namespaces
+        .iter()
+        .any(|name| name == request.namespace)
+    {
+        if inject.is_some() {
+            let (key, namespace) = (request::INJECT, request.namespace);
+            answer.warn(format!(
+                "annotation {key} has no effect in the protected namespace \"{namespace}\""
+            ));
+        }
+        return answer.finish(None);
+    }
+    let unknown_namespace;
+    let namespace = match snapshot.namespace(request.namespace) {
+        Some(namespace) => namespace,
+        None => {
+            unknown_namespace = Namespace::named(request.namespace);
+            &unknown_namespace
+        }
+    };
+    let wishes = match inject.map(request::parse) {
+        None => Wishes::default(),
+        Some(Ok(wishes)) => wishes,
+        Some(Err(message)) => {
+            answer.refuse(422, message);
+            return answer.finish(None);
+        }
+    };
+    let injected = Injected::parse(pod.annotation(record::INJECTED));
+    let strip = |object: &mut Value| strip::strip(object, &injected, snapshot, request.namespace);
+    let objects = Objects::new(request.object, namespace, &strip);
+    let subject = Subject {
+        pod,
+        namespace,
+        wishes: &wishes,
+        scope: &|uses| objects.scope(uses),
+    };
+    let choices = select::select(snapshot, &subject);
+    let inputs = Inputs {
+        snapshot,
+        pod,
+        namespace,
+        objects: &objects,
+        injected: &injected,
+    };
+    inputs.answer(choices, answer)
+}
+
+/// What an admission goes by.
+struct Inputs<'a> {
+    snapshot: &'a Snapshot,
+    pod: &'a PodView<'a>,
+    namespace: &'a Namespace,
+    objects: &'a Objects<'a>,
+    injected: &'a Injected<'a>,
+}
+
+impl<'a> Inputs<'a> {
+    fn answer(&self, choices: Choices<'a>, mut answer: Answer) -> Admission {
+        self.warn_of_annotations(&choices, &mut answer);
+        choices.warnings.into_iter().for_each(|warning| answer.warn(warning));
+        choices
+            .refusals
+            .into_iter()
+            .for_each(|message| answer.refuse(422, message));
+        for (choice, message) in choices.failed {
+            answer.fail(choice, Failure::new(message));
+        }
+        for (policy, why) in choices.not_selected {
+            answer.decide(policy, select::Selection::NotSelected(why).reason());
+        }
+        let mut candidates = Vec::with_capacity(choices.selected.len());
+        let mut other_versions = Vec::new();
+        for choice in choices.selected {
+            match self.prepare(choice, &mut answer) {
+                Prepared::Candidate(candidate) => candidates.push(*candidate),
+                Prepared::OtherVersion(slots) => other_versions.extend(slots),
+                Prepared::Done => {}
+            }
+        }
+        let mut plan = Plan::new(
+            self.pod,
+            self.snapshot.settings(),
+            self.objects,
+            &candidates,
+            &other_versions,
+        );
+        let mut injected = self.injected.clone();
+        for (index, candidate) in candidates.iter().enumerate() {
+            self.plan_one(index, candidate, &mut plan, &mut injected, &mut answer);
+        }
+        std::mem::take(&mut plan.warnings)
+            .into_iter()
+            .for_each(|warning| answer.warn(warning));
+        if answer.is_refused() {
+            return answer.finish(None);
+        }
+        let injected = injected.to_value();
+        let skipped = answer.skipped_annotation(self.pod);
+        let touched = !plan.accepted.is_empty();
+        let patch = emit::emit(&plan, touched.then_some(injected.as_str()), skipped.as_deref());
+        if touched {
+            answer.audit_annotations.push(("injected", injected));
+        }
+        answer.finish(patch)
+    }
+
+    /// Annotations that look like parameters and are none.
+    fn warn_of_annotations(&self, choices: &Choices<'_>, answer: &mut Answer) {
+        let pod = self.pod.annotations().map(|(key, _)| (key, true));
+        let namespace = self.namespace.annotations.keys().map(|key| (key.as_str(), false));
+        for (key, of_pod) in pod.chain(namespace) {
+            let Some((domain, parameter)) = key.split_once('/') else {
+                continue;
+            };
+            if domain == "outrigger.dev"
+                && of_pod
+                && !matches!(key, request::INJECT | record::INJECTED | record::SKIPPED)
+            {
+                answer.warn(format!(
+                    "annotation {key} is not known; did you mean {}?",
+                    request::INJECT
+                ));
+            }
+            let Some(policy) = domain
+                .strip_suffix(".outrigger.dev")
+                .filter(|policy| !policy.contains('.'))
+            else {
+                continue;
+            };
+            let Some(found) = self.snapshot.visible(policy, &self.namespace.name) else {
+                if of_pod {
+                    answer.warn(format!(
+                        "annotation {key}: there is no policy \"{policy}\" in this namespace"
+                    ));
+                }
+                continue;
+            };
+            let selected = choices.selected.iter().any(|choice| choice.policy.id() == found.id());
+            let Some(body) = found.body().filter(|_| of_pod || selected) else {
+                continue;
+            };
+            if !body.parameters.iter().any(|known| known.name() == parameter) {
+                let names: Vec<&str> = body.parameters.iter().map(params::Parameter::name).collect();
+                let hint = if names.is_empty() {
+                    "it has none".into()
+                } else {
+                    format!("it has {}", names.join(", "))
+                };
+                answer.warn(format!(
+                    "annotation {key}: policy \"{policy}\" has no parameter \"{parameter}\"; {hint}"
+                ));
+            }
+        }
+    }
+
+    /// Everything about one selected policy that does not depend on the others.
+    fn prepare(&self, choice: Choice<'a>, answer: &mut Answer) -> Prepared<'a> {
+        let policy = choice.policy;
+        if policy.head().paused {
+            answer.decide(policy, "paused");
+            answer.warn(format!(
+                "policy \"{}\" is paused; the Pod does not get it",
+                policy.name()
+            ));
+            answer.skip(policy, "paused");
+            return Prepared::Done;
+        }
+        let Some(body) = policy.body() else {
+            let first = policy
+                .errors()
+                .first()
+                .map_or(String::new(), |error| format!(": {}: {}", error.path, error.message));
+            answer.fail(choice, Failure::new(format!("it is not accepted{first}")));
+            return Prepared::Done;
+        };
+        let rendered = match self.render(policy, body, answer) {
+            Ok(rendered) => rendered,
+            Err(failure) => {
+                answer.fail(choice, failure);
+                return Prepared::Done;
+            }
+        };
+        let record = self.injected.of(policy.name(), &body.hash);
+        let mut candidate = Candidate {
+            choice,
+            body,
+            rendered,
+            record,
+            present: Vec::new(),
+        };
+        if record == Record::Other {
+            let slots: Option<Vec<Slot>> = candidate
+                .rendered
+                .helpers
+                .iter()
+                .map(|helper| Slot::named(&helper.name, self.pod))
+                .collect();
+            // A record without the containers is no record.
+            if let Some(slots) = slots.filter(|slots| !slots.is_empty()) {
+                return self.other_version(choice, slots, answer);
+            }
+            candidate.record = Record::None;
+        }
+        candidate.present = candidate
+            .rendered
+            .helpers
+            .iter()
+            .map(|helper| self.presence(helper, &candidate))
+            .collect();
+        Prepared::Candidate(Box::new(candidate))
+    }
+
+    fn other_version(&self, choice: Choice<'a>, slots: Vec<Slot>, answer: &mut Answer) -> Prepared<'a> {
+        let name = choice.policy.name();
+        if choice.policy.enforcement() == Enforcement::Required {
+            let message = format!(
+                "the Pod carries another version of it; create the Pod again, without the annotation {} and the helper's containers if it is a copy",
+                record::INJECTED
+            );
+            answer.fail(
+                Choice {
+                    because: Because::Required,
+                    ..choice
+                },
+                Failure::new(message),
+            );
+            return Prepared::OtherVersion(slots);
+        }
+        answer.decide(choice.policy, "other-version");
+        answer.warn(format!(
+            "policy \"{name}\": the Pod carries another version of it, which is left as it is"
+        ));
+        Prepared::OtherVersion(slots)
+    }
+
+    fn render(
+        &self,
+        policy: &'a CompiledPolicy,
+        body: &'a Body,
+        answer: &mut Answer,
+    ) -> Result<crate::render::MaybeOwned<'a>, Failure> {
+        if let Some(rendered) = body.in_advance().filter(|_| !self.sets_parameters(policy.name())) {
+            return Ok(crate::render::MaybeOwned::InAdvance(rendered));
+        }
+        let of_namespace = |key: &str| self.namespace.annotations.get(key).map(String::as_str);
+        let values = params::resolve(policy.name(), &body.parameters, of_namespace, |key| {
+            self.pod.annotation(key)
+        });
+        let values = values.map_err(Failure::bad_value)?;
+        values
+            .warnings()
+            .iter()
+            .for_each(|warning| answer.warn(warning.clone()));
+        let scope = self
+            .objects
+            .scope(body.uses())
+            .map_err(Failure::new)?
+            .params(values.map());
+        let rendered = body.render(policy.name(), &scope);
+        match rendered {
+            Ok(rendered) => Ok(crate::render::MaybeOwned::ForThisPod(Box::new(rendered))),
+            Err(error) => Err(Failure::new(format!("{}: {}", error.path, error.message))),
+        }
+    }
+
+    /// Whether any annotation could set a parameter of the policy.
+    fn sets_parameters(&self, policy: &str) -> bool {
+        let is_for = |key: &str| {
+            key.strip_prefix(policy)
+                .and_then(|rest| rest.strip_prefix(".outrigger.dev/"))
+                .is_some()
+        };
+        self.pod.annotations().any(|(key, _)| is_for(key)) || self.namespace.annotations.keys().any(|key| is_for(key))
+    }
+
+    fn presence(&self, helper: &crate::render::Helper, candidate: &Candidate<'_>) -> Presence {
+        let Some(slot) = Slot::named(&helper.name, self.pod) else {
+            return Presence::Absent;
+        };
+        if candidate.record == Record::Same && !candidate.required() {
+            return Presence::Ours(slot);
+        }
+        let native = helper.is_native(self.snapshot.settings());
+        let list = if native || helper.kind == crate::render::Kind::Init {
+            List::Init
+        } else {
+            List::Main
+        };
+        if slot.list != list {
+            return Presence::Foreign("the list that it is in".into());
+        }
+        let name = if list == List::Init {
+            "initContainers"
+        } else {
+            "containers"
+        };
+        let Some(there) = self.objects.named(name, &helper.name) else {
+            return Presence::Foreign("what cannot be read".into());
+        };
+        let ignored = if candidate.required() {
+            &self.snapshot.settings().foreign_changes[..]
+        } else {
+            &[]
+        };
+        match own::difference(there, &helper.whole(native), ignored) {
+            None => Presence::Ours(slot),
+            Some(field) => Presence::Foreign(field),
+        }
+    }
+
+    fn plan_one<'c>(
+        &self,
+        index: usize,
+        candidate: &Candidate<'a>,
+        plan: &mut Plan<'c>,
+        injected: &mut Injected<'a>,
+        answer: &mut Answer,
+    ) {
+        let policy = candidate.choice.policy;
+        let step = plan.attempt(index);
+        if policy.enforcement() == Enforcement::Audit {
+            return answer.audit(policy, &candidate.rendered, step.err());
+        }
+        match step {
+            Ok(step) => {
+                plan.commit(step);
+                injected.set(policy.name(), &candidate.body.hash);
+                answer.decide(policy, select::Selection::Selected(candidate.choice.because).reason());
+            }
+            // What an earlier call has added cannot be taken away again.
+            Err(message) if candidate.is_present() && !candidate.choice.because.binding() => {
+                answer.decide(policy, "left-as-it-is");
+                answer.warn(format!(
+                    "policy \"{}\": {message}; what the Pod has of it is left as it is",
+                    policy.name()
+                ));
+            }
+            Err(message) => {
+                injected.remove(policy.name());
+                answer.fail(candidate.choice, Failure::new(message));
+            }
+        }
+    }
+}
+
+/// A selected policy before planning.
+enum Prepared<'a> {
+    Candidate(Box<Candidate<'a>>),
+    /// The Pod carries it in another version, in these containers.
+    OtherVersion(Vec<Slot>),
+    /// Nothing is left to plan.
+    Done,
+}
+
+/// Why a policy cannot be injected.
+struct Failure {
+    code: u16,
+    message: String,
+}
+
+impl Failure {
+    fn new(message: String) -> Failure {
+        Failure { code: 403, message }
+    }
+
+    /// A value that the Pod's author wrote.
+    fn bad_value(message: String) -> Failure {
+        Failure { code: 422, message }
+    }
+}
+
+/// An answer in the making.
+#[derive(Default)]
+struct Answer {
+    refusals: Vec<(u16, String)>,
+    warnings: Vec<String>,
+    skipped: Vec<(String, String)>,
+    audit_annotations: Vec<(&'static str, String)>,
+    audited: Vec<String>,
+    decisions: Vec<Decision>,
+}
+
+impl Answer {
+    fn warn(&mut self, message: String) {
+        if !self.warnings.contains(&message) {
+            self.warnings.push(message);
+        }
+    }
+
+    fn refuse(&mut self, code: u16, message: String) {
+        self.refusals.push((code, message));
+    }
+
+    fn is_refused(&self) -> bool {
+        !self.refusals.is_empty()
+    }
+
+    fn decide(&mut self, policy: &CompiledPolicy, reason: &'static str) {
+        self.decisions.push(Decision {
+            policy: policy.id().clone(),
+            reason,
+        });
+    }
+
+    fn skip(&mut self, policy: &CompiledPolicy, why: &str) {
+        self.skipped.push((policy.name().to_owned(), why.to_owned()));
+    }
+
+    /// A selected policy cannot be injected: the Pod is refused, or goes without.
+    fn fail(&mut self, choice: Choice<'_>, failure: Failure) {
+        let policy = choice.policy;
+        let Failure { code, message } = failure;
+        if policy.enforcement() == Enforcement::Audit {
+            self.decide(policy, "audit");
+            self.audited.push(policy.name().to_owned());
+            self.warn(format!(
+                "policy \"{}\" is in audit; it would fail: {message}",
+                policy.name()
+            ));
+            return;
+        }
+        self.decide(policy, "failed");
+        if choice.because.binding() {
+            return self.refuse(code, format!("policy \"{}\": {message}", policy.name()));
+        }
+        self.warn(format!("policy \"{}\" is left out: {message}", policy.name()));
+        self.skip(policy, &message);
+    }
+
+    fn audit(&mut self, policy: &CompiledPolicy, rendered: &crate::render::Rendered, failure: Option<String>) {
+        self.decide(policy, "audit");
+        self.audited.push(policy.name().to_owned());
+        let names: Vec<&str> = rendered.helpers.iter().map(|helper| helper.name.as_str()).collect();
+        let would = match (failure, names.is_empty()) {
+            (Some(message), _) => format!("fail: {message}"),
+            (None, true) => "change the Pod without adding a container".to_owned(),
+            (None, false) => format!("add container {}", names.join(", ")),
+        };
+        self.warn(format!("policy \"{}\" is in audit; it would {would}", policy.name()));
+    }
+
+    /// The value of the annotation that says what was left out; also where an earlier value is no longer true.
+    fn skipped_annotation(&mut self, pod: &PodView<'_>) -> Option<String> {
+        self.skipped.sort_unstable();
+        let notes: Vec<String> = self
+            .skipped
+            .iter()
+            .map(|(policy, why)| format!("{policy}: {why}"))
+            .collect();
+        let value = notes.join("; ");
+        let names: Vec<String> = self.skipped.drain(..).map(|(policy, _)| policy).collect();
+        if !names.is_empty() {
+            self.audit_annotations.push(("skipped", names.join(",")));
+        }
+        match pod.annotation(record::SKIPPED) {
+            None if value.is_empty() => None,
+            Some(there) if there == value => None,
+            _ => Some(value),
+        }
+    }
+
+    fn finish(mut self, patch: Option<Vec<u8>>) -> Admission {
+        if !self.audited.is_empty() {
+            self.audited.sort_unstable();
+            self.audit_annotations.push(("audited", self.audited.join(",")));
+        }
+        let code = self.refusals.iter().map(|(code, _)| *code).min();
+        let verdict = match (code, patch) {
+            (Some(code), _) => {
+                let messages: Vec<String> = self.refusals.into_iter().map(|(_, message)| message).collect();
+                Verdict::Refused(Refusal {
+                    code,
+                    message: messages.join("; "),
+                })
+            }
+            (None, Some(patch)) => Verdict::Patched(patch),
+            (None, None) => Verdict::Unchanged,
+        };
+        Admission {
+            verdict,
+            warnings: self.warnings,
+            audit_annotations: self.audit_annotations,
+            decisions: self.decisions,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Telling our own work from somebody else's: does what is there hold everything that a policy renders?
+//!
+//! The API server calls twice after a mutation, with the Pod decoded, defaulted and encoded in between. So fields that
+//! were added do not matter, an empty field may have gone, and a quantity may be spelt in another way.
+
+use serde_json::{Map, Value};
+
+use crate::quantity;
+
+/// Scalars that Kubernetes' encoder leaves out when they are zero (`omitempty` on a field that is no pointer).
+const DROPPED_WHEN_ZERO: [&str; 9] = [
+    "readOnly",
+    "stdin",
+    "stdinOnce",
+    "tty",
+    "value",
+    "subPath",
+    "subPathExpr",
+    "workingDir",
+    "initialDelaySeconds",
+];
+
+/// The path of the first field that `wanted` sets and `existing` does not have with the same value; `None` when all is
+/// there. Top-level fields named in `ignored` may differ.
+pub(crate) fn difference(existing: &Value, wanted: &Value, ignored: &[String]) -> Option<String> {
+    match (existing, wanted) {
+        (Value::Object(existing), Value::Object(wanted)) => object_difference(existing, wanted, ignored, false),
+        _ => (existing != wanted).then(String::new),
+    }
+}
+
+fn object_difference(
+    existing: &Map<String, Value>,
+    wanted: &Map<String, Value>,
+    ignored: &[String],
+    quantities: bool,
+) -> Option<String> {
+    wanted
+        .iter()
+        .filter(|(key, _)| !ignored.contains(key))
+        .find_map(|(key, wanted)| {
+            let Some(existing) = existing.get(key) else {
+                return (!may_be_dropped(key, wanted)).then(|| key.clone());
+            };
+            let quantities = quantities || matches!(key.as_str(), "limits" | "requests" | "sizeLimit" | "divisor");
+            field_difference(key, existing, wanted, quantities).map(|inner| match inner.as_str() {
+                "" => key.clone(),
+                _ if inner.starts_with('[') => format!("{key}{inner}"),
+                _ => format!("{key}.{inner}"),
+            })
+        })
+}
+
+fn field_difference(key: &str, existing: &Value, wanted: &Value, quantities: bool) -> Option<String> {
+    match (existing, wanted) {
+        (Value::Object(existing), Value::Object(wanted)) => object_difference(existing, wanted, &[], quantities),
+        (Value::Array(existing), Value::Array(wanted)) => list_difference(key, existing, wanted),
+        _ if existing == wanted => None,
+        _ if quantities && quantity::of(existing).is_some_and(|amount| quantity::of(wanted) == Some(amount)) => None,
+        _ => Some(String::new()),
+    }
+}
+
+/// Lists that Kubernetes merges by a key may have got more items; all others must be the same, item by item.
+fn list_difference(key: &str, existing: &[Value], wanted: &[Value]) -> Option<String> {
+    let same_item: fn(&Value, &Value) -> bool = match key {
+        "env" => |a, b| a.get("name") == b.get("name"),
+        "volumeMounts" => |a, b| a.get("mountPath") == b.get("mountPath"),
+        "ports" => |a, b| a.get("containerPort") == b.get("containerPort") && protocol(a) == protocol(b),
+        _ if existing.len() != wanted.len() => return Some(String::new()),
+        _ => {
+            let mut pairs = existing.iter().zip(wanted).enumerate();
+            return pairs.find_map(|(index, (e, w))| at_index(index, field_difference("", e, w, false)));
+        }
+    };
+    wanted.iter().enumerate().find_map(|(index, wanted)| {
+        let found = existing.iter().find(|existing| same_item(existing, wanted));
+        at_index(
+            index,
+            found.map_or(Some(String::new()), |existing| difference(existing, wanted, &[])),
+        )
+    })
+}
+
+fn at_index(index: usize, inner: Option<String>) -> Option<String> {
+    let inner = inner?;
+    let dot = if inner.is_empty() || inner.starts_with('[') {
+        ""
+    } else {
+        "."
+    };
+    Some(format!("[{index}]{dot}{inner}"))
+}
+
+fn protocol(port: &Value) -> &str {
+    port.get("protocol").and_then(Value::as_str).unwrap_or("TCP")
+}
+
+fn may_be_dropped(key: &str, wanted: &Value) -> bool {
+    let zero_scalar = match wanted {
+        Value::Bool(set) => !set,
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::Null => return true,
+        Value::Array(items) => return items.is_empty(),
+        Value::Object(members) => return members.is_empty(),
+    };
+    zero_scalar && DROPPED_WHEN_ZERO.contains(&key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_the_api_server_does_to_a_container_is_no_difference() {
+        let wanted = json!({
+            "name": "a", "args": ["x"], "command": [], "tty": false,
+            "env": [{"name": "E", "value": ""}],
+            "ports": [{"containerPort": 1}],
+            "volumeMounts": [{"name": "v", "mountPath": "/v", "readOnly": false}],
+            "resources": {"limits": {"memory": "1024Mi", "cpu": 0.5}, "requests": {}},
+        });
+        let existing = json!({
+            "name": "a", "args": ["x"], "imagePullPolicy": "Always", "terminationMessagePath": "/dev/termination-log",
+            "env": [{"name": "E"}, {"name": "MORE", "value": "1"}],
+            "ports": [{"containerPort": 1, "protocol": "UDP"}, {"containerPort": 1, "protocol": "TCP"}],
+            "volumeMounts": [{"name": "token", "mountPath": "/t"}, {"name": "v", "mountPath": "/v"}],
+            "resources": {"limits": {"memory": "1Gi", "cpu": "500m"}},
+        });
+        assert_eq!(difference(&existing, &wanted, &[]), None);
+    }
+
+    #[test]
+    fn a_difference_is_named_by_its_path() {
+        let existing = json!({"image": "a", "args": ["x", "y"], "env": [{"name": "E", "value": "1"}],
+            "securityContext": {}, "resources": {"limits": {"cpu": "1"}}});
+        for (wanted, path) in [
+            (json!({"image": "b"}), "image"),
+            (json!({"args": ["x"]}), "args"),
+            (json!({"args": ["x", "z"]}), "args[1]"),
+            (json!({"env": [{"name": "E", "value": "2"}]}), "env[0].value"),
+            (json!({"env": [{"name": "F", "value": "2"}]}), "env[0]"),
+            (
+                json!({"securityContext": {"allowPrivilegeEscalation": false}}),
+                "securityContext.allowPrivilegeEscalation",
+            ),
+            (json!({"resources": {"limits": {"cpu": "2"}}}), "resources.limits.cpu"),
+            (json!({"resources": "none"}), "resources"),
+        ] {
+            assert_eq!(difference(&existing, &wanted, &[]).as_deref(), Some(path));
+        }
+        assert_eq!(difference(&existing, &json!({"image": "b"}), &["image".into()]), None);
+    }
+}

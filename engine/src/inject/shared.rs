@@ -1,0 +1,395 @@
+//! Directories that helpers share with the application: which volume, and who must still mount it.
+//!
+//! The application's own volume is taken where it mounts one at the path or a parent of it; else one empty volume is
+//! added and mounted on both sides. Paths are resolved shortest first over all policies, so that the result does not
+//! depend on the order in which policies were loaded.
+
+use serde_json::{Map, Value, json};
+
+use super::Slot;
+use crate::names;
+use crate::pod::{Container, PodView};
+use crate::render::{Mount, SharedVolume, Volume, outside_system_directories};
+
+/// A helper that wants to share a directory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish<'c> {
+    /// Which helper: index of the policy among the candidates, index of the helper in it.
+    pub(crate) helper: (usize, usize),
+    pub(crate) name: &'c str,
+    pub(crate) shared: &'c SharedVolume,
+    /// The helper's own mounts.
+    pub(crate) mounts: &'c [Mount],
+    /// The helper's variables, for a `subPathExpr`.
+    pub(crate) env: Option<&'c Value>,
+}
+
+/// What the Pod and the plan have so far.
+pub(crate) struct Situation<'c> {
+    pub(crate) pod: &'c PodView<'c>,
+    /// The application's containers.
+    pub(crate) app: &'c [Slot],
+    /// All containers that are not ours, for those that are named.
+    pub(crate) others: &'c [Slot],
+    /// Mounts that the plan adds to the application's containers.
+    pub(crate) mounts: &'c [(Slot, &'c Mount)],
+    /// Volumes that the plan adds.
+    pub(crate) volumes: &'c [&'c Volume],
+}
+
+/// What sharing comes to.
+#[derive(Debug, Default)]
+pub(crate) struct Resolution {
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) app_mounts: Vec<(Slot, Mount)>,
+    pub(crate) helper_mounts: Vec<((usize, usize), Mount)>,
+}
+
+/// A mount that covers a shared path.
+#[derive(Debug, Clone)]
+struct Covering {
+    container: String,
+    volume: String,
+    mount_path: String,
+    sub_path: String,
+    sub_path_expr: String,
+    propagation: String,
+    slot: Slot,
+    /// Where in the volume the shared path is.
+    place: String,
+}
+
+/// Resolves all wishes.
+///
+/// # Errors
+/// Why a directory cannot be shared.
+pub(crate) fn resolve(wishes: &[Wish<'_>], situation: &Situation<'_>) -> Result<Resolution, String> {
+    let mut ordered: Vec<&Wish<'_>> = wishes.iter().collect();
+    // Stable: wishes for one path stay in planning order.
+    ordered.sort_by(|a, b| {
+        let key = |wish: &Wish<'_>| wish.shared.path.matches('/').count();
+        key(a).cmp(&key(b)).then_with(|| a.shared.path.cmp(&b.shared.path))
+    });
+    let mut resolution = Resolution::default();
+    for wish in ordered {
+        resolution
+            .grant(wish, situation)
+            .map_err(|message| format!("shared directory {}: {message}", wish.shared.path))?;
+    }
+    Ok(resolution)
+}
+
+impl Resolution {
+    fn grant(&mut self, wish: &Wish<'_>, situation: &Situation<'_>) -> Result<(), String> {
+        let targets = targets(wish, situation)?;
+        let path = &wish.shared.path;
+        let covering: Vec<Covering> = targets
+            .iter()
+            .filter_map(|slot| self.covering(*slot, path, situation))
+            .collect();
+        if let Some(other) = covering
+            .iter()
+            .find(|other| other.place != covering[0].place || other.volume != covering[0].volume)
+        {
+            return Err(format!(
+                "containers \"{}\" and \"{}\" mount different volumes there (\"{}\" and \"{}\"); mount one in both, or name the containers that take part",
+                covering[0].container, other.container, covering[0].volume, other.volume
+            ));
+        }
+        let nearest = covering.iter().max_by_key(|covering| covering.mount_path.len());
+        let mount = match nearest {
+            Some(covering) => {
+                self.check_copy(covering, wish, situation)?;
+                mount_like(covering)
+            }
+            None => self.new_volume(wish)?,
+        };
+        for slot in targets {
+            if !covering.iter().any(|covering| covering.slot == slot) {
+                self.app_mounts.push((slot, mount.clone()));
+            }
+        }
+        self.mount_in_helper(wish, mount)
+    }
+
+    fn mount_in_helper(&mut self, wish: &Wish<'_>, mut mount: Mount) -> Result<(), String> {
+        if wish.shared.read_only
+            && let Some(members) = mount.value.as_object_mut()
+        {
+            members.insert("readOnly".into(), true.into());
+        }
+        if let Some(own) = wish.mounts.iter().find(|own| own.path == mount.path) {
+            return match own.volume == mount.volume {
+                true => Ok(()),
+                false => Err(format!(
+                    "container \"{}\" mounts volume \"{}\" at {} itself",
+                    wish.name, own.volume, own.path
+                )),
+            };
+        }
+        let mut mounted = self
+            .helper_mounts
+            .iter_mut()
+            .filter(|(helper, _)| *helper == wish.helper);
+        match mounted.find(|(_, other)| other.path == mount.path) {
+            // Two directories of one helper below one mount: writing one of them needs the mount to be writable.
+            Some((_, other)) if other.volume == mount.volume => {
+                if !wish.shared.read_only {
+                    *other = mount;
+                }
+                Ok(())
+            }
+            Some((_, other)) => Err(format!(
+                "container \"{}\" mounts volume \"{}\" there already",
+                wish.name, other.volume
+            )),
+            None => {
+                self.helper_mounts.push((wish.helper, mount));
+                Ok(())
+            }
+        }
+    }
+
+    /// An empty volume of our own.
+    fn new_volume(&mut self, wish: &Wish<'_>) -> Result<Mount, String> {
+        let path = &wish.shared.path;
+        let name = names::label_from("outrigger-", path);
+        let limits = wish.shared.empty_dir.as_ref();
+        match self.volumes.iter_mut().find(|volume| volume.name == name) {
+            Some(volume) => agree_on_limits(volume, limits)?,
+            None => self.volumes.push(Volume {
+                value: json!({"name": name, "emptyDir": limits.cloned().unwrap_or_default()}),
+                name: name.clone(),
+            }),
+        }
+        Ok(Mount {
+            value: json!({"name": name, "mountPath": path}),
+            volume: name,
+            path: path.clone(),
+        })
+    }
+
+    /// The mount of one container that a path is in: the deepest.
+    fn covering(&self, slot: Slot, path: &str, situation: &Situation<'_>) -> Option<Covering> {
+        let container = slot.of(situation.pod)?;
+        let own = container.volume_mounts.items().iter().map(|mount| Covering {
+            container: container.name.to_string(),
+            volume: mount.name.to_string(),
+            mount_path: trimmed(&mount.mount_path).to_owned(),
+            sub_path: mount.sub_path.to_string(),
+            sub_path_expr: mount.sub_path_expr.to_string(),
+            propagation: mount.mount_propagation.to_string(),
+            slot,
+            place: String::new(),
+        });
+        let planned = situation
+            .mounts
+            .iter()
+            .copied()
+            .chain(self.app_mounts.iter().map(|(slot, mount)| (*slot, mount)));
+        let planned = planned.filter(|(other, _)| *other == slot).map(|(_, mount)| {
+            let text = |key: &str| {
+                mount
+                    .value
+                    .get(key)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            Covering {
+                container: container.name.to_string(),
+                volume: mount.volume.clone(),
+                mount_path: mount.path.clone(),
+                sub_path: text("subPath"),
+                sub_path_expr: text("subPathExpr"),
+                propagation: text("mountPropagation"),
+                slot,
+                place: String::new(),
+            }
+        });
+        let mut deepest = own
+            .chain(planned)
+            .filter(|covering| below(&covering.mount_path, path).is_some())
+            .max_by_key(|covering| covering.mount_path.len())?;
+        let rest = below(&deepest.mount_path, path)?;
+        let start = if deepest.sub_path_expr.is_empty() {
+            &deepest.sub_path
+        } else {
+            &deepest.sub_path_expr
+        };
+        deepest.place = format!("{}/{rest}", trimmed(start)).trim_matches('/').to_owned();
+        Some(deepest)
+    }
+
+    /// Whether the helper can mount what the application mounts.
+    fn check_copy(&mut self, covering: &Covering, wish: &Wish<'_>, situation: &Situation<'_>) -> Result<(), String> {
+        let Covering {
+            volume,
+            mount_path,
+            container,
+            ..
+        } = covering;
+        if !outside_system_directories(mount_path) {
+            return Err(format!(
+                "container \"{container}\" mounts volume \"{volume}\" at {mount_path}, which would hide system directories of \"{}\"; mount it deeper",
+                wish.name
+            ));
+        }
+        if !matches!(covering.propagation.as_str(), "" | "None") {
+            return Err(format!(
+                "container \"{container}\" mounts volume \"{volume}\" with mountPropagation {}, which cannot be copied to another container",
+                covering.propagation
+            ));
+        }
+        if !wish.shared.read_only
+            && let Some(source) = read_only_source(volume, situation)
+        {
+            return Err(format!(
+                "\"{}\" would write to volume \"{volume}\", but its source ({source}) is read-only",
+                wish.name
+            ));
+        }
+        check_variables(covering, wish, situation)?;
+        if mount_path == &wish.shared.path
+            && let Some(own) = self.volumes.iter_mut().find(|own| own.name == *volume)
+        {
+            agree_on_limits(own, wish.shared.empty_dir.as_ref())?;
+        }
+        Ok(())
+    }
+}
+
+/// A volume's path without a trailing slash.
+fn trimmed(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    if path.is_empty() { "/" } else { path }
+}
+
+/// `path` relative to `parent`; empty when they are the same.
+fn below<'a>(parent: &str, path: &'a str) -> Option<&'a str> {
+    match parent {
+        "/" => path.strip_prefix('/'),
+        _ => match path.strip_prefix(parent)? {
+            "" => Some(""),
+            rest => rest.strip_prefix('/'),
+        },
+    }
+}
+
+fn targets(wish: &Wish<'_>, situation: &Situation<'_>) -> Result<Vec<Slot>, String> {
+    let named = &wish.shared.containers;
+    if named.is_empty() {
+        return Ok(situation.app.to_vec());
+    }
+    let name = |slot: &Slot| slot.of(situation.pod).map_or("", |container| &container.name);
+    let found: Vec<Slot> = situation
+        .others
+        .iter()
+        .copied()
+        .filter(|slot| named.iter().any(|wanted| wanted == name(slot)))
+        .collect();
+    if found.is_empty() {
+        let wanted = named.join("\", \"");
+        let there: Vec<&str> = situation.others.iter().map(name).collect();
+        return Err(format!(
+            "no container is named \"{wanted}\"; the Pod has \"{}\"",
+            there.join("\", \"")
+        ));
+    }
+    Ok(found)
+}
+
+fn mount_like(covering: &Covering) -> Mount {
+    let mut value = json!({"name": covering.volume, "mountPath": covering.mount_path});
+    if let Some(members) = value.as_object_mut() {
+        for (key, text) in [
+            ("subPath", &covering.sub_path),
+            ("subPathExpr", &covering.sub_path_expr),
+        ] {
+            if !text.is_empty() {
+                members.insert(key.into(), text.as_str().into());
+            }
+        }
+    }
+    Mount {
+        volume: covering.volume.clone(),
+        path: covering.mount_path.clone(),
+        value,
+    }
+}
+
+fn agree_on_limits(volume: &mut Volume, limits: Option<&Map<String, Value>>) -> Result<(), String> {
+    let Some(limits) = limits else { return Ok(()) };
+    let wanted = Value::Object(limits.clone());
+    match volume.value.get_mut("emptyDir") {
+        Some(there) if *there == wanted => Ok(()),
+        Some(there) if there.as_object().is_some_and(Map::is_empty) => {
+            *there = wanted;
+            Ok(())
+        }
+        there => {
+            let there = there.map_or(Value::Null, |there| there.clone());
+            Err(format!(
+                "another policy shares it with the emptyDir {there}, not {wanted}; let them agree"
+            ))
+        }
+    }
+}
+
+fn read_only_source(volume: &str, situation: &Situation<'_>) -> Option<String> {
+    let there = situation
+        .pod
+        .spec
+        .volumes
+        .items()
+        .iter()
+        .find(|other| &*other.name == volume);
+    if let Some(there) = there {
+        return there.read_only_source.as_ref().map(ToString::to_string);
+    }
+    let planned = situation.volumes.iter().find(|other| other.name == volume)?;
+    let text = planned.value.to_string();
+    serde_json::from_str::<crate::pod::Volume<'_>>(&text)
+        .ok()?
+        .read_only_source
+        .map(|source| source.to_string())
+}
+
+/// A `subPathExpr` means the same in the helper only if its variables do.
+fn check_variables(covering: &Covering, wish: &Wish<'_>, situation: &Situation<'_>) -> Result<(), String> {
+    let container = covering.slot.of(situation.pod);
+    for variable in covering
+        .sub_path_expr
+        .split("$(")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+    {
+        let same = container.is_some_and(|container| same_variable(variable, container, wish.env));
+        if !same {
+            return Err(format!(
+                "container \"{}\" mounts it with subPathExpr \"{}\", whose variable {variable} \"{}\" does not have with the same value",
+                covering.container, covering.sub_path_expr, wish.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn same_variable(name: &str, container: &Container<'_>, helper: Option<&Value>) -> bool {
+    let Some(theirs) = container.env.items().iter().find(|variable| &*variable.name == name) else {
+        return false;
+    };
+    let ours = helper.and_then(Value::as_array).and_then(|env| {
+        env.iter()
+            .find(|variable| variable.get("name").and_then(Value::as_str) == Some(name))
+    });
+    let Some(ours) = ours else { return false };
+    match (theirs.value_from, ours.get("valueFrom")) {
+        (None, None) => ours.get("value").and_then(Value::as_str).unwrap_or_default() == &*theirs.value,
+        (Some(theirs), Some(ours)) => {
+            let theirs: Option<Value> = serde_json::from_str(theirs.get()).ok();
+            theirs.is_some_and(|theirs| super::own::difference(&theirs, ours, &[]).is_none())
+        }
+        _ => false,
+    }
+}

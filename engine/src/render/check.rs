@@ -1,0 +1,258 @@
+//! What Kubernetes' own validation demands of the values that a policy renders: a Pod must not be refused for the sake
+//! of a helper that could have been known to be wrong.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::{EnvVar, Mount, PortClaim, Volume, decode};
+use crate::compile::FieldError;
+use crate::names;
+use crate::quantity;
+
+/// Directories that an empty volume, or somebody else's volume, must not hide: exactly these.
+const SYSTEM_DIRECTORIES: [&str; 4] = ["/", "/etc", "/usr", "/usr/local"];
+/// And these with everything below them.
+const SYSTEM_TREES: [&str; 11] = [
+    "/bin",
+    "/sbin",
+    "/proc",
+    "/sys",
+    "/dev",
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/local/bin",
+    "/usr/local/lib",
+    "/var/run/secrets",
+    "/run/secrets",
+];
+
+/// An absolute path without `.`, doubled or trailing slashes.
+///
+/// # Errors
+/// For relative paths, and for `..`, which Kubernetes refuses in a mount's path too.
+pub(crate) fn normalise_path(path: &str) -> Result<String, String> {
+    if !path.starts_with('/') {
+        return Err(format!("\"{path}\" is not an absolute path; begin it with '/'"));
+    }
+    if path.contains(':') {
+        return Err(format!(
+            "\"{path}\" holds a ':', which Kubernetes does not allow in the path of a mount"
+        ));
+    }
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    if parts.contains(&"..") {
+        return Err(format!("\"{path}\" holds '..'; write the path that is meant"));
+    }
+    Ok(format!("/{}", parts.join("/")))
+}
+
+/// Whether a volume mounted at `path`, normalised, would hide a directory that an image cannot do without.
+pub(crate) fn outside_system_directories(path: &str) -> bool {
+    let in_tree = |tree: &str| {
+        path.strip_prefix(tree)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let library = |parent: &str| {
+        path.strip_prefix(parent)
+            .and_then(|rest| rest.strip_prefix("/lib"))
+            .is_some_and(|rest| {
+                let name = rest.split('/').next().unwrap_or_default();
+                matches!(name, "" | "32" | "64" | "x32" | "exec")
+            })
+    };
+    !(SYSTEM_DIRECTORIES.contains(&path)
+        || SYSTEM_TREES.iter().any(|tree| in_tree(tree))
+        || library("")
+        || library("/usr"))
+}
+
+/// A container whose values are final: types as in core/v1, then the rules that a type does not say.
+pub(crate) fn container(container: &Map<String, Value>, path: &str) -> Result<(), FieldError> {
+    types::<k8s_openapi::api::core::v1::Container>(&Value::Object(container.clone()), path)?;
+    let text = |key: &str| container.get(key).and_then(Value::as_str).unwrap_or_default();
+    names::dns_label(text("name")).map_err(|message| FieldError::new(format!("{path}.name"), message))?;
+    if text("image").trim().is_empty() || text("image") != text("image").trim() {
+        let message = format!(
+            "\"{}\" is not an image's name; write one, without spaces",
+            text("image")
+        );
+        return Err(FieldError::new(format!("{path}.image"), message));
+    }
+    quantities(container, path)
+}
+
+/// Whether `value` decodes as the Kubernetes type `T`; unknown fields are fine.
+pub(crate) fn types<T: DeserializeOwned>(value: &Value, path: &str) -> Result<(), FieldError> {
+    decode::<T>(value, path).map(drop)
+}
+
+fn quantities(container: &Map<String, Value>, path: &str) -> Result<(), FieldError> {
+    for group in ["limits", "requests"] {
+        let amounts = container
+            .get("resources")
+            .and_then(|r| r.get(group))
+            .and_then(Value::as_object);
+        for (resource, amount) in amounts.into_iter().flatten() {
+            if quantity::of(amount).is_none_or(|amount| amount < 0) {
+                let message = format!("{amount} is not a quantity; write one like 100m or 64Mi");
+                return Err(FieldError::new(format!("{path}.resources.{group}.{resource}"), message));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A list of core/v1 EnvVar.
+pub(crate) fn env(items: &[Value], path: &str) -> Result<Vec<EnvVar>, FieldError> {
+    let mut variables: Vec<EnvVar> = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        types::<k8s_openapi::api::core::v1::EnvVar>(item, &path)?;
+        let name = named(item, &path)?;
+        if name.contains('=') || name.chars().any(|c| !(' '..='~').contains(&c)) {
+            let message = format!("\"{name}\" cannot be a variable's name; use printable ASCII without '='");
+            return Err(FieldError::new(format!("{path}.name"), message));
+        }
+        if variables.iter().any(|other| other.name == name) {
+            return Err(FieldError::new(
+                path,
+                format!("sets the variable {name} again; set it once"),
+            ));
+        }
+        variables.push(EnvVar {
+            name,
+            value: item.clone(),
+        });
+    }
+    Ok(variables)
+}
+
+/// A list of core/v1 VolumeMount.
+pub(crate) fn mounts(items: &[Value], path: &str) -> Result<Vec<Mount>, FieldError> {
+    let mut mounts: Vec<Mount> = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let item_path = format!("{path}[{index}]");
+        types::<k8s_openapi::api::core::v1::VolumeMount>(item, &item_path)?;
+        let mount = mount(item, &item_path)?;
+        add_mount(&mut mounts, mount).map_err(|message| FieldError::new(item_path, message))?;
+    }
+    Ok(mounts)
+}
+
+/// Adds a mount to those of one container.
+///
+/// # Errors
+/// When something else is mounted there already.
+pub(crate) fn add_mount(mounts: &mut Vec<Mount>, mount: Mount) -> Result<(), String> {
+    if mounts.iter().any(|other| other.path == mount.path) {
+        return Err(format!("mounts {} again; mount one volume there", mount.path));
+    }
+    mounts.push(mount);
+    Ok(())
+}
+
+fn mount(item: &Value, path: &str) -> Result<Mount, FieldError> {
+    let volume = named(item, path)?;
+    let mount_path = item.get("mountPath").and_then(Value::as_str).unwrap_or_default();
+    let normal = normalise_path(mount_path).map_err(|m| FieldError::new(format!("{path}.mountPath"), m))?;
+    Ok(Mount {
+        volume,
+        path: normal,
+        value: item.clone(),
+    })
+}
+
+/// A list of core/v1 Volume.
+pub(crate) fn volumes(items: &[Value], path: &str) -> Result<Vec<Volume>, FieldError> {
+    let mut volumes: Vec<Volume> = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        types::<k8s_openapi::api::core::v1::Volume>(item, &path)?;
+        let name = named(item, &path)?;
+        names::dns_label(&name).map_err(|message| FieldError::new(format!("{path}.name"), message))?;
+        if volumes.iter().any(|other| other.name == name) {
+            return Err(FieldError::new(
+                path,
+                format!("there is a volume \"{name}\" already; name this one differently"),
+            ));
+        }
+        volumes.push(Volume {
+            name,
+            value: item.clone(),
+        });
+    }
+    Ok(volumes)
+}
+
+/// The ports that a container declares.
+pub(crate) fn ports(container: &Map<String, Value>, path: &str) -> Result<Vec<PortClaim>, FieldError> {
+    let items = container
+        .get("ports")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
+    let claim = |(index, item): (usize, &Value)| {
+        let path = format!("{path}.ports[{index}]");
+        let number = port_number(item.get("containerPort"), &format!("{path}.containerPort"))?;
+        let protocol = protocol(
+            item.get("protocol").and_then(Value::as_str),
+            &format!("{path}.protocol"),
+        )?;
+        let name = item.get("name").and_then(Value::as_str).map(String::from);
+        if let Some(name) = &name {
+            names::port_name(name).map_err(|message| FieldError::new(format!("{path}.name"), message))?;
+        }
+        Ok(PortClaim { number, protocol, name })
+    };
+    items.iter().enumerate().map(claim).collect()
+}
+
+/// A number from 1 to 65535.
+pub(crate) fn port_number(value: Option<&Value>, path: &str) -> Result<u16, FieldError> {
+    let number = value
+        .and_then(Value::as_u64)
+        .and_then(|number| u16::try_from(number).ok())
+        .filter(|n| *n > 0);
+    number.ok_or_else(|| {
+        let found = value.map_or("nothing".into(), Value::to_string);
+        FieldError::new(path, format!("{found} is not a port; write a number from 1 to 65535"))
+    })
+}
+
+/// TCP where nothing is said.
+pub(crate) fn protocol(value: Option<&str>, path: &str) -> Result<String, FieldError> {
+    match value.unwrap_or("TCP") {
+        "" => Ok("TCP".into()),
+        known @ ("TCP" | "UDP" | "SCTP") => Ok(known.into()),
+        other => Err(FieldError::new(
+            path,
+            format!("\"{other}\" is not a protocol; write TCP, UDP or SCTP"),
+        )),
+    }
+}
+
+/// The `name` of an object.
+pub(crate) fn named(item: &Value, path: &str) -> Result<String, FieldError> {
+    match item.get("name").and_then(Value::as_str) {
+        Some(name) if !name.is_empty() => Ok(name.to_owned()),
+        _ => Err(FieldError::new(format!("{path}.name"), "is missing; write a name")),
+    }
+}
+
+/// A label or annotation that a policy wants to add.
+pub(crate) fn metadata_entry(kind: &str, key: &str, value: &str, path: &str) -> Result<(), FieldError> {
+    let at = |message| FieldError::new(format!("{path}.{kind}[\"{key}\"]"), message);
+    names::qualified_name(key).map_err(at)?;
+    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+    if domain == "outrigger.dev" || domain.ends_with(".outrigger.dev") {
+        return Err(at(
+            "names under outrigger.dev are Outrigger's own; choose another".into()
+        ));
+    }
+    if kind == "labels" {
+        names::label_value(value).map_err(at)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,310 @@
+//! What a policy adds once its parameters are known: rendered values, decoded and checked.
+//!
+//! Everything that does not depend on the Pod is rendered and serialised when the policy is loaded; the rest at
+//! admission, by the same code.
+
+mod check;
+mod container;
+mod files;
+mod token;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+pub(crate) use check::outside_system_directories;
+pub(crate) use container::{Parts, helper};
+pub(crate) use files::{Format, WARN_BYTES as WARN_FILE_BYTES, format as file_format, sorted, text as file_text};
+
+use crate::compile::FieldError;
+use crate::policy::{Lifecycle, PlacementSpec};
+use crate::snapshot::Settings;
+
+/// Which list of the policy a helper comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sidecar,
+    Ambassador,
+    Adapter,
+    Init,
+}
+
+/// A whole policy, rendered.
+#[derive(Debug, Default)]
+pub(crate) struct Rendered {
+    pub(crate) helpers: Vec<Helper>,
+    pub(crate) app: App,
+    pub(crate) pod: PodAdditions,
+}
+
+impl Rendered {
+    /// Bytes of all files.
+    pub(crate) fn file_bytes(&self) -> usize {
+        self.helpers
+            .iter()
+            .flat_map(|helper| &helper.annotations)
+            .map(|(_, text)| text.len())
+            .sum()
+    }
+
+    /// What can only be seen of all helpers together.
+    ///
+    /// # Errors
+    /// When two of them contradict each other, or the files are too long.
+    pub(crate) fn check_together(&self) -> Result<(), FieldError> {
+        let bytes = self.file_bytes();
+        if bytes > files::MAX_BYTES {
+            let message = format!(
+                "files come to {bytes} bytes; {} are allowed for one policy",
+                files::MAX_BYTES
+            );
+            return Err(FieldError::new("spec", message));
+        }
+        for (index, helper) in self.helpers.iter().enumerate() {
+            for port in &helper.ports {
+                let same = |other: &PortClaim| {
+                    (other.number == port.number && other.protocol == port.protocol)
+                        || (port.name.is_some() && other.name == port.name)
+                };
+                if let Some(other) = self.helpers[..index].iter().find(|other| other.ports.iter().any(same)) {
+                    let message = format!(
+                        "containers \"{}\" and \"{}\" both claim port {}/{}; give each its own number and name",
+                        other.name, helper.name, port.number, port.protocol
+                    );
+                    return Err(FieldError::new("spec", message));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A rendered policy: made in advance, or for this one Pod.
+pub(crate) enum MaybeOwned<'s> {
+    InAdvance(&'s Rendered),
+    ForThisPod(Box<Rendered>),
+}
+
+impl std::ops::Deref for MaybeOwned<'_> {
+    type Target = Rendered;
+    fn deref(&self) -> &Rendered {
+        match self {
+            MaybeOwned::InAdvance(rendered) => rendered,
+            MaybeOwned::ForThisPod(rendered) => rendered,
+        }
+    }
+}
+
+/// One container to inject, with what it brings.
+#[derive(Debug)]
+pub(crate) struct Helper {
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) placement: PlacementSpec,
+    /// The container but for `volumeMounts` and, for native sidecars, `restartPolicy`.
+    pub(crate) container: Map<String, Value>,
+    /// The same as JSON, without the closing brace.
+    pub(crate) json: String,
+    /// The mounts that do not depend on the Pod: the author's, of files, of a token.
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) volumes: Vec<Volume>,
+    /// Files, as annotations.
+    pub(crate) annotations: Vec<(String, String)>,
+    pub(crate) ports: Vec<PortClaim>,
+    /// Variables that tell the application the addresses of endpoints.
+    pub(crate) endpoint_env: Vec<EnvVar>,
+    pub(crate) metrics: Option<Metrics>,
+    pub(crate) shared_volumes: Vec<SharedVolume>,
+}
+
+impl Helper {
+    /// Whether it becomes a native sidecar in this cluster.
+    pub(crate) fn is_native(&self, settings: &Settings) -> bool {
+        match (self.kind, self.lifecycle) {
+            (Kind::Init, _) | (_, Lifecycle::Container) => false,
+            (_, Lifecycle::Native) => true,
+            (_, Lifecycle::Auto) => settings.native_sidecars(),
+        }
+    }
+
+    /// The container with all that does not depend on the Pod.
+    pub(crate) fn whole(&self, native: bool) -> Value {
+        let mut container = self.container.clone();
+        let mounts = self.mounts.iter().map(|mount| mount.value.clone()).collect();
+        container.insert("volumeMounts".into(), Value::Array(mounts));
+        if native {
+            container.insert("restartPolicy".into(), "Always".into());
+        }
+        Value::Object(container)
+    }
+}
+
+/// A core/v1 VolumeMount, with what is compared taken out of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Mount {
+    pub(crate) volume: String,
+    pub(crate) path: String,
+    pub(crate) value: Value,
+}
+
+/// A core/v1 Volume by its name.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Volume {
+    pub(crate) name: String,
+    pub(crate) value: Value,
+}
+
+/// A core/v1 EnvVar by its name.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct EnvVar {
+    pub(crate) name: String,
+    pub(crate) value: Value,
+}
+
+/// A port that no other container of the Pod may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PortClaim {
+    pub(crate) number: u16,
+    pub(crate) protocol: String,
+    pub(crate) name: Option<String>,
+}
+
+/// Where an adapter's metrics are.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Metrics {
+    pub(crate) port: u16,
+    #[serde(default = "Metrics::default_path")]
+    pub(crate) path: String,
+    #[serde(default = "Metrics::default_scheme")]
+    pub(crate) scheme: String,
+}
+
+impl Metrics {
+    fn default_path() -> String {
+        "/metrics".into()
+    }
+
+    fn default_scheme() -> String {
+        "http".into()
+    }
+}
+
+/// A directory that a helper and the application have in common.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct SharedVolume {
+    /// Absolute, without a trailing slash.
+    pub(crate) path: String,
+    /// The helper only reads.
+    #[serde(default)]
+    pub(crate) read_only: bool,
+    /// The application's containers that take part; empty: all of them.
+    #[serde(default)]
+    pub(crate) containers: Vec<String>,
+    /// For the volume that is added when the application mounts none there.
+    #[serde(default)]
+    pub(crate) empty_dir: Option<Map<String, Value>>,
+}
+
+/// What changes in the application's own containers.
+#[derive(Debug, Default)]
+pub(crate) struct App {
+    pub(crate) containers: Vec<String>,
+    pub(crate) env: Vec<EnvVar>,
+    pub(crate) mounts: Vec<Mount>,
+}
+
+/// What is added to the Pod itself.
+#[derive(Debug, Default)]
+pub(crate) struct PodAdditions {
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) annotations: Vec<(String, String)>,
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) image_pull_secrets: Vec<(String, Value)>,
+    pub(crate) host_aliases: Vec<HostAlias>,
+    pub(crate) share_process_namespace: bool,
+}
+
+/// A core/v1 HostAlias.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HostAlias {
+    pub(crate) ip: String,
+    #[serde(default)]
+    pub(crate) hostnames: Vec<String>,
+}
+
+/// Decodes a rendered value, with the path of what does not fit.
+pub(crate) fn decode<'de, T: Deserialize<'de>>(value: &'de Value, path: &str) -> Result<T, FieldError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let inner = error.path().to_string();
+        let path = match inner.as_str() {
+            "." | "" => path.to_owned(),
+            inner if inner.starts_with('[') => format!("{path}{inner}"),
+            inner => format!("{path}.{inner}"),
+        };
+        FieldError::new(path, lower_first(&error.into_inner().to_string()))
+    })
+}
+
+fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    characters
+        .next()
+        .map(|first| first.to_lowercase().chain(characters).collect())
+        .unwrap_or_default()
+}
+
+/// `spec.app`, rendered.
+pub(crate) fn app(value: &Value, path: &str) -> Result<App, FieldError> {
+    let list = |key: &str| value.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    Ok(App {
+        containers: match value.get("containers") {
+            Some(names) => decode(names, &format!("{path}.containers"))?,
+            None => Vec::new(),
+        },
+        env: check::env(list("env"), &format!("{path}.env"))?,
+        mounts: check::mounts(list("volumeMounts"), &format!("{path}.volumeMounts"))?,
+    })
+}
+
+/// `spec.pod`, rendered.
+pub(crate) fn pod(value: &Value, path: &str) -> Result<PodAdditions, FieldError> {
+    let list = |key: &str| value.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let pairs = |key: &str| -> Result<Vec<(String, String)>, FieldError> {
+        let Some(value) = value.get(key) else {
+            return Ok(Vec::new());
+        };
+        let pairs: BTreeMap<String, String> = decode(value, &format!("{path}.{key}"))?;
+        pairs
+            .iter()
+            .try_for_each(|(name, value)| check::metadata_entry(key, name, value, path))?;
+        Ok(pairs.into_iter().collect())
+    };
+    let secrets = list("imagePullSecrets").iter().enumerate().map(|(index, secret)| {
+        check::named(secret, &format!("{path}.imagePullSecrets[{index}]")).map(|name| (name, secret.clone()))
+    });
+    Ok(PodAdditions {
+        labels: pairs("labels")?,
+        annotations: pairs("annotations")?,
+        volumes: check::volumes(list("volumes"), &format!("{path}.volumes"))?,
+        image_pull_secrets: secrets.collect::<Result<_, _>>()?,
+        host_aliases: match value.get("hostAliases") {
+            Some(aliases) => decode(aliases, &format!("{path}.hostAliases"))?,
+            None => Vec::new(),
+        },
+        share_process_namespace: match value.get("shareProcessNamespace") {
+            None => false,
+            Some(Value::Bool(set)) => *set,
+            Some(_) => {
+                return Err(FieldError::new(
+                    format!("{path}.shareProcessNamespace"),
+                    "must be true, or absent",
+                ));
+            }
+        },
+    })
+}

@@ -1,0 +1,109 @@
+//! The annotation `outrigger.dev/inject` of a Pod.
+
+use crate::names;
+
+/// The annotation's key.
+pub(crate) const INJECT: &str = "outrigger.dev/inject";
+
+/// What a Pod asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wishes<'a> {
+    /// `false`: none of those that can be declined.
+    pub(crate) nothing: bool,
+    pub(crate) wanted: Vec<&'a str>,
+    pub(crate) declined: Vec<&'a str>,
+    /// The annotation is there, and says nothing.
+    pub(crate) empty: bool,
+}
+
+/// Reads the annotation's value.
+///
+/// # Errors
+/// A message that says what to write.
+pub(crate) fn parse(value: &str) -> Result<Wishes<'_>, String> {
+    let mut wishes = Wishes::default();
+    let terms: Vec<&str> = value
+        .split(',')
+        .map(str::trim)
+        .filter(|term| !term.is_empty())
+        .collect();
+    match terms[..] {
+        [] => wishes.empty = true,
+        ["false"] => wishes.nothing = true,
+        _ => terms.iter().try_for_each(|term| add(&mut wishes, term))?,
+    }
+    Ok(wishes)
+}
+
+fn add<'a>(wishes: &mut Wishes<'a>, term: &'a str) -> Result<(), String> {
+    let refuse = |why: &str| {
+        Err(format!(
+            "annotation {INJECT}: \"{term}\" {why}; write names of policies, as in \"log-saver, memcached\", \"-log-saver\" to opt out of one, or \"false\" to opt out of all"
+        ))
+    };
+    let (list, other, name) = match term.strip_prefix('-') {
+        Some(name) => (&mut wishes.declined, &wishes.wanted, name.trim_start()),
+        None => (&mut wishes.wanted, &wishes.declined, term),
+    };
+    match name {
+        "true" | "enabled" => return refuse("does not say which policy"),
+        "false" => return refuse("stands alone or not at all"),
+        _ if names::dns_label(name).is_err() => return refuse("is not a policy's name"),
+        _ if other.contains(&name) => return refuse("is both asked for and declined"),
+        _ if !list.contains(&name) => list.push(name),
+        _ => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_annotation_is_read() {
+        for (value, wanted, declined, nothing, empty) in [
+            (
+                "log-saver, memcached",
+                &["log-saver", "memcached"][..],
+                &[][..],
+                false,
+                false,
+            ),
+            (" a ,, -b,a", &["a"], &["b"], false, false),
+            ("false", &[], &[], true, false),
+            (" false ", &[], &[], true, false),
+            ("", &[], &[], false, true),
+            (" , ", &[], &[], false, true),
+        ] {
+            let wishes = parse(value).unwrap();
+            assert_eq!(
+                (&wishes.wanted[..], &wishes.declined[..]),
+                (wanted, declined),
+                "{value}"
+            );
+            assert_eq!((wishes.nothing, wishes.empty), (nothing, empty), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_it_cannot_mean_is_refused_with_what_to_write() {
+        for value in [
+            "true",
+            "enabled",
+            "Log-Saver",
+            "a b",
+            "a,false",
+            "-",
+            "--a",
+            "a,-a",
+            "-a,a",
+            "-true",
+            "a/b",
+            "é",
+        ] {
+            let message = parse(value).unwrap_err();
+            assert!(message.contains("write names of policies"), "{value}: {message}");
+        }
+    }
+}
