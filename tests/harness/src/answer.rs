@@ -46,7 +46,9 @@ impl Answer {
         let response = client.send(request).await?;
         let status = response.status().as_u16();
         let headers = response.headers().get_all(header::WARNING).iter();
-        let warnings = headers.filter_map(|value| warning_text(value.to_str().ok()?)).collect();
+        let warnings = headers
+            .filter_map(|value| warning_text(std::str::from_utf8(value.as_bytes()).ok()?))
+            .collect();
         let bytes = response.into_body().collect_bytes().await?;
         let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
         let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| text());
