@@ -73,9 +73,9 @@ async fn a_refusal_names_the_namespace_of_the_request_as_row_9_demands() {
 }
 
 #[tokio::test]
-async fn the_engine_is_given_the_raw_object_when_it_asks() {
+async fn the_engine_is_given_the_object_when_it_asks() {
     fn echoing(_: &Snapshot, request: &PodRequest<'_>) -> Admission {
-        admission(Verdict::Patched((request.raw)().unwrap().into()))
+        admission(Verdict::Patched((request.object)().unwrap().to_string().into()))
     }
     let server = Server::start(Setup::deciding_by(echoing)).await;
     let answer = server.connect().await.post(creation().to_string()).await.json();

@@ -1,0 +1,23 @@
+//! Outrigger in front of a real API server: what becomes of a Pod, and what its user is told.
+//!
+//! Each test has a namespace, a webhook process and policies of its own ([`scene::Scene`]). Names that begin with `row_`
+//! prove that row of the checklist for admission webhooks.
+// Clippy knows test functions, not what they call.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bundled;
+mod contract;
+mod dry_run;
+mod other_webhooks;
+mod parents;
+mod patterns;
+mod pods;
+mod policies;
+mod refusals;
+mod reload;
+mod scene;
+mod security;
+mod selection;
+mod service_account;
+mod unknown_fields;
+mod warnings;

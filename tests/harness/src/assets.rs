@@ -1,0 +1,31 @@
+//! Finds the programs of the cluster side: etcd, kube-apiserver and kubectl, and the patch program of `tests/kubernetes`.
+//!
+//! `KUBEBUILDER_ASSETS` names a directory that has the first three, as for controller-runtime's envtest; otherwise they are
+//! built with Go.
+use crate::demand::Absent;
+use crate::golang::{self, Tool};
+use std::path::{Path, PathBuf};
+
+/// A program of the cluster side.
+///
+/// # Errors
+/// When it is neither there nor can be built.
+pub fn program(tool: Tool) -> Result<PathBuf, Absent> {
+    match std::env::var_os("KUBEBUILDER_ASSETS") {
+        Some(dir) if tool != Tool::JsonPatch => given(Path::new(&dir), tool),
+        _ => golang::build(tool),
+    }
+}
+
+pub use golang::Tool as Program;
+
+fn given(dir: &Path, tool: Tool) -> Result<PathBuf, Absent> {
+    let path = dir.join(tool.name());
+    if path.is_file() {
+        return Ok(path);
+    }
+    let (name, dir) = (tool.name(), dir.display());
+    Err(Absent::Broken(format!(
+        "KUBEBUILDER_ASSETS is {dir}, and there is no {name} in it; unset it to have it built with Go"
+    )))
+}

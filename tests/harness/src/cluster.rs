@@ -1,0 +1,95 @@
+//! The one API server of a test process, shared by its tests; each test has a namespace of its own in it.
+use crate::assets::{Program as Tool, program};
+use crate::control_plane::{ControlPlane, Programs};
+use crate::demand::{Absent, available};
+use crate::namespace::Namespace;
+use crate::rundir::RunDir;
+use anyhow::Result;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static SHARED: OnceLock<Result<Cluster, Absent>> = OnceLock::new();
+
+/// A running API server.
+#[derive(Debug)]
+pub struct Cluster {
+    control_plane: ControlPlane,
+    kubectl: PathBuf,
+    dir: RunDir,
+    namespaces: AtomicU32,
+}
+
+impl Cluster {
+    /// The cluster of this test process, started by the first who asks; `None` where a tool is missing, after saying so.
+    ///
+    /// # Panics
+    /// When it cannot be started, or is missing although everything is demanded.
+    pub fn shared() -> Option<&'static Cluster> {
+        let shared = SHARED.get_or_init(Cluster::start);
+        available(shared.as_ref().map_err(Clone::clone))
+    }
+
+    fn start() -> Result<Cluster, Absent> {
+        let programs = Programs::find()?;
+        let kubectl = program(Tool::Kubectl)?;
+        let broken = |error: anyhow::Error| Absent::Broken(format!("failed to start a cluster: {error:#}"));
+        let dir = RunDir::create().map_err(broken)?;
+        let control_plane = ControlPlane::start(&programs, dir.path()).map_err(broken)?;
+        Ok(Cluster {
+            control_plane,
+            kubectl,
+            dir,
+            namespaces: AtomicU32::new(0),
+        })
+    }
+
+    /// A client with all rights. It belongs to the runtime of the caller.
+    pub async fn client(&self) -> Client {
+        connect(self.kubeconfig()).await.expect("failed to make a client")
+    }
+
+    /// The kubeconfig that [`Self::client`] uses.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.control_plane.kubeconfig
+    }
+
+    /// The process groups of etcd and the API server.
+    pub fn process_groups(&self) -> [u32; 2] {
+        self.control_plane.groups()
+    }
+
+    pub(crate) fn kubectl_path(&self) -> &Path {
+        &self.kubectl
+    }
+
+    pub(crate) fn audit_log(&self) -> &Path {
+        &self.control_plane.audit_log
+    }
+
+    /// A new directory for files of a test.
+    pub fn directory(&self, name: &str) -> PathBuf {
+        let path = self.dir.path().join("tests").join(name);
+        std::fs::create_dir_all(&path).expect("failed to make a directory");
+        path
+    }
+
+    /// A new namespace: its name is `prefix` and a number, `facts` are the labels and annotations, for example
+    /// `json!({"labels": {"team": "web"}})`.
+    pub async fn namespace(&'static self, prefix: &str, facts: Value) -> Namespace {
+        let number = self.namespaces.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{prefix}-{number}");
+        let mut metadata = facts;
+        metadata["name"] = json!(name);
+        Namespace::make(self, name, metadata).await
+    }
+}
+
+pub(crate) async fn connect(kubeconfig: &Path) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}

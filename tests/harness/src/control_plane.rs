@@ -1,0 +1,225 @@
+//! etcd and a kube-apiserver on free ports of this machine. There is no controller manager, no scheduler and no node:
+//! what is created stays as it was admitted.
+use crate::assets::{Program as Tool, program};
+use crate::audit;
+use crate::demand::Absent;
+use crate::keeper::{Kept, Program};
+use crate::pki::{Authority, Pair};
+use anyhow::{Context, Result, bail};
+use rcgen::KeyPair;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// How often to start anew when somebody else took the port between its choice and its use.
+const ATTEMPTS: u32 = 5;
+const READY_WITHIN: Duration = Duration::from_secs(90);
+
+/// The programs that a control plane consists of.
+pub struct Programs {
+    etcd: PathBuf,
+    api_server: PathBuf,
+}
+
+impl Programs {
+    /// Finds or builds them.
+    ///
+    /// # Errors
+    /// When one is neither there nor can be built.
+    pub fn find() -> Result<Programs, Absent> {
+        Ok(Programs {
+            etcd: program(Tool::Etcd)?,
+            api_server: program(Tool::ApiServer)?,
+        })
+    }
+}
+
+/// A running control plane; it ends when this is dropped, or with the process.
+#[derive(Debug)]
+pub struct ControlPlane {
+    /// The kubeconfig of a member of `system:masters`.
+    pub kubeconfig: PathBuf,
+    /// The log of audit events, one JSON object a line.
+    pub audit_log: PathBuf,
+    kept: [Kept; 2],
+}
+
+impl ControlPlane {
+    /// Starts it with its files in `dir`, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not become ready; the message has the end of its log.
+    pub fn start(programs: &Programs, dir: &Path) -> Result<ControlPlane> {
+        let mut failure = None;
+        for _ in 0..ATTEMPTS {
+            match attempt(programs, dir) {
+                Ok(control_plane) => return Ok(control_plane),
+                Err(error) if format!("{error:#}").contains("address already in use") => failure = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failure.context("no attempt was made")?)
+    }
+
+    /// The process groups of etcd and the API server.
+    pub fn groups(&self) -> [u32; 2] {
+        [self.kept[0].group(), self.kept[1].group()]
+    }
+}
+
+fn attempt(programs: &Programs, dir: &Path) -> Result<ControlPlane> {
+    let database = format!("http://127.0.0.1:{}", free_port()?);
+    let port = free_port()?;
+    let authority = Authority::new("outrigger tests")?;
+    let admin = authority.user("admin", "system:masters")?;
+    let kubeconfig = dir.join("kubeconfig");
+    fs::write(&kubeconfig, kubeconfig_text(port, &authority, &admin))?;
+    write_server_files(dir, &authority)?;
+
+    let data = dir.join("etcd");
+    let etcd = start(&programs.etcd, dir, Some(&data), etcd_arguments(&database, &data))?;
+    let api_server = start(
+        &programs.api_server,
+        dir,
+        None,
+        api_server_arguments(dir, &database, port),
+    )?;
+    let audit_log = dir.join("audit.log");
+    let mut control_plane = ControlPlane {
+        kubeconfig,
+        audit_log,
+        kept: [etcd, api_server],
+    };
+    wait_until_ready(&mut control_plane, dir)?;
+    Ok(control_plane)
+}
+
+/// Free at this moment; the caller must be ready to find it taken.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn write_server_files(dir: &Path, authority: &Authority) -> Result<()> {
+    let server = authority.server()?;
+    let tokens = KeyPair::generate()?;
+    let files = [
+        ("ca.crt", authority.certificate()),
+        ("server.crt", server.certificate),
+        ("server.key", server.key),
+        ("tokens.key", tokens.serialize_pem()),
+        ("tokens.pub", tokens.public_key_pem()),
+        ("audit.yaml", audit::POLICY.into()),
+    ];
+    for (name, text) in files {
+        fs::write(dir.join(name), text)?;
+    }
+    Ok(())
+}
+
+fn etcd_arguments(url: &str, data: &Path) -> Vec<String> {
+    let any = "http://127.0.0.1:0";
+    vec![
+        format!("--data-dir={}", data.display()),
+        format!("--listen-client-urls={url}"),
+        format!("--advertise-client-urls={url}"),
+        format!("--listen-peer-urls={any}"),
+        "--unsafe-no-fsync".into(),
+        "--log-level=warn".into(),
+    ]
+}
+
+fn api_server_arguments(dir: &Path, database: &str, port: u16) -> Vec<String> {
+    let file = |flag: &str, name: &str| format!("--{flag}={}", dir.join(name).display());
+    vec![
+        format!("--etcd-servers={database}"),
+        "--bind-address=127.0.0.1".into(),
+        "--advertise-address=127.0.0.1".into(),
+        "--endpoint-reconciler-type=none".into(),
+        format!("--secure-port={port}"),
+        file("cert-dir", ""),
+        file("tls-cert-file", "server.crt"),
+        file("tls-private-key-file", "server.key"),
+        file("client-ca-file", "ca.crt"),
+        "--authorization-mode=RBAC".into(),
+        "--service-account-issuer=https://kubernetes.default.svc".into(),
+        file("service-account-signing-key-file", "tokens.key"),
+        file("service-account-key-file", "tokens.pub"),
+        "--service-cluster-ip-range=10.0.0.0/24".into(),
+        file("audit-policy-file", "audit.yaml"),
+        file("audit-log-path", "audit.log"),
+    ]
+}
+
+fn start(program: &Path, dir: &Path, scratch: Option<&Path>, arguments: Vec<String>) -> Result<Kept> {
+    let log = File::create(log_of(program, dir))?;
+    let (stdout, stderr) = (Stdio::from(log.try_clone()?), Stdio::from(log));
+    Program {
+        path: program,
+        arguments,
+        stdout,
+        stderr,
+        scratch,
+    }
+    .start()
+}
+
+fn log_of(program: &Path, dir: &Path) -> PathBuf {
+    dir.join(program.file_name().unwrap_or_default()).with_extension("log")
+}
+
+fn kubeconfig_text(port: u16, authority: &Authority, admin: &Pair) -> String {
+    let base64 = |text: &str| k8s_openapi::ByteString(text.as_bytes().to_vec());
+    serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "tests",
+        "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "admin"}}],
+        "clusters": [{"name": "tests", "cluster": {
+            "server": format!("https://127.0.0.1:{port}"),
+            "certificate-authority-data": base64(&authority.certificate()),
+        }}],
+        "users": [{"name": "admin", "user": {
+            "client-certificate-data": base64(&admin.certificate),
+            "client-key-data": base64(&admin.key),
+        }}],
+    })
+    .to_string()
+}
+
+fn wait_until_ready(control_plane: &mut ControlPlane, dir: &Path) -> Result<()> {
+    let start = Instant::now();
+    while !crate::block_on(is_ready(&control_plane.kubeconfig)) {
+        for (kept, name) in control_plane.kept.iter_mut().zip(["etcd", "kube-apiserver"]) {
+            if let Some(status) = kept.ended() {
+                bail!("{name} ended with {status}:\n{}", end_of_log(dir, name));
+            }
+        }
+        if start.elapsed() > READY_WITHIN {
+            bail!(
+                "the API server was not ready in time:\n{}",
+                end_of_log(dir, "kube-apiserver")
+            );
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+async fn is_ready(kubeconfig: &Path) -> bool {
+    let Ok(client) = crate::cluster::connect(kubeconfig).await else {
+        return false;
+    };
+    let request = axum::http::Request::get("/readyz").body(Vec::new());
+    match request {
+        Ok(request) => client.request_text(request).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+fn end_of_log(dir: &Path, name: &str) -> String {
+    let text = fs::read_to_string(dir.join(name).with_extension("log")).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
+}

@@ -1,0 +1,166 @@
+//! Builds the programs of the module `tests/kubernetes` with Go, once, into `target/kubernetes/<version>/`.
+use crate::demand::{Absent, say};
+use crate::rundir;
+use anyhow::{Context, Result, bail};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What can be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// Kubernetes' database.
+    Etcd,
+    /// The API server.
+    ApiServer,
+    /// The command line client.
+    Kubectl,
+    /// Applies JSON Patches with the API server's library.
+    JsonPatch,
+}
+
+impl Tool {
+    /// The file's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tool::Etcd => "etcd",
+            Tool::ApiServer => "kube-apiserver",
+            Tool::Kubectl => "kubectl",
+            Tool::JsonPatch => "jsonpatch",
+        }
+    }
+
+    fn package(self) -> &'static str {
+        match self {
+            Tool::Etcd => "go.etcd.io/etcd/server/v3",
+            Tool::ApiServer => "k8s.io/kubernetes/cmd/kube-apiserver",
+            Tool::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
+            Tool::JsonPatch => "./jsonpatch",
+        }
+    }
+}
+
+/// The built program, at once when it was built before from the same module.
+///
+/// # Errors
+/// When Go is not installed, or the build fails.
+pub fn build(tool: Tool) -> Result<PathBuf, Absent> {
+    if Command::new("go").arg("version").output().is_err() {
+        return Err(Absent::NotInstalled(what_to_install(tool)));
+    }
+    build_once(tool).map_err(|error| Absent::Broken(format!("failed to build {}: {error:#}", tool.name())))
+}
+
+fn what_to_install(tool: Tool) -> String {
+    let go = "install Go (Debian: apt-get install golang-go; elsewhere https://go.dev/dl)";
+    if tool == Tool::JsonPatch {
+        return format!("the API server's patch library is needed: {go}");
+    }
+    format!(
+        "an API server is needed: {go}, or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
+    )
+}
+
+fn build_once(tool: Tool) -> Result<PathBuf> {
+    let module = rundir::workspace().join("tests/kubernetes");
+    let inputs = inputs(&module, tool)?;
+    let version = version(&inputs).context("tests/kubernetes/go.mod requires no k8s.io/kubernetes")?;
+    let dir = rundir::target().join("kubernetes").join(&version);
+    fs::create_dir_all(&dir)?;
+    // Other test binaries wait here for the one that builds.
+    let turn = File::create(dir.join(format!("{}.lock", tool.name())))?;
+    turn.lock()?;
+    let (path, stamp) = (dir.join(tool.name()), dir.join(format!("{}.built-from", tool.name())));
+    if path.is_file() && fs::read_to_string(&stamp).is_ok_and(|built_from| built_from == inputs) {
+        return Ok(path);
+    }
+    let partial = dir.join(format!("{}.partial", tool.name()));
+    compile(&module, tool, &version, &partial)?;
+    fs::rename(&partial, &path)?;
+    fs::write(&stamp, inputs)?;
+    Ok(path)
+}
+
+/// All that the program depends on.
+fn inputs(module: &Path, tool: Tool) -> Result<String> {
+    let mut inputs = fs::read_to_string(module.join("go.mod"))?;
+    if tool == Tool::JsonPatch {
+        inputs += &fs::read_to_string(module.join("jsonpatch/main.go"))?;
+    }
+    Ok(inputs)
+}
+
+/// Kubernetes' version in a `go.mod`, with the `v`.
+fn version(module: &str) -> Option<String> {
+    let mut lines = module.lines().map(str::split_whitespace);
+    let version = lines.find_map(|mut words| (words.next()? == "k8s.io/kubernetes").then(|| words.next())?)?;
+    Some(version.to_owned())
+}
+
+fn compile(module: &Path, tool: Tool, version: &str, output: &Path) -> Result<()> {
+    let log = output.with_extension("log");
+    let mut command = Command::new("go");
+    command
+        .current_dir(module)
+        .args(["build", "-trimpath", "-ldflags", &stamps(version)?]);
+    command.arg("-o").arg(output).arg(tool.package());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(&log)?);
+    let child = command.spawn().context("failed to start go")?;
+    if watch(child, tool, version)? {
+        return Ok(());
+    }
+    bail!("go build says:\n{}", fs::read_to_string(&log)?)
+}
+
+/// Without these the programs would call themselves v0.0.0-master.
+fn stamps(version: &str) -> Result<String> {
+    let mut numbers = version.trim_start_matches('v').split('.');
+    let (major, minor) = (numbers.next(), numbers.next());
+    let (major, minor) = major
+        .zip(minor)
+        .with_context(|| format!("{version} is not a version"))?;
+    let base = "k8s.io/component-base/version";
+    Ok(format!(
+        "-s -w -X {base}.gitVersion={version} -X {base}.gitMajor={major} -X {base}.gitMinor={minor} \
+         -X k8s.io/client-go/pkg/version.gitVersion={version}"
+    ))
+}
+
+/// Waits for the build, with a word now and then; true when it succeeded.
+fn watch(mut child: Child, tool: Tool, version: &str) -> Result<bool> {
+    let (start, name) = (Instant::now(), tool.name());
+    let mut next_word = Duration::from_secs(2);
+    loop {
+        let elapsed = start.elapsed();
+        if let Some(status) = child.try_wait()? {
+            if next_word > Duration::from_secs(2) {
+                say(&format!("kubernetes {version}: {name} took {} s", elapsed.as_secs()));
+            }
+            return Ok(status.success());
+        }
+        if elapsed >= next_word {
+            let hint = "once; minutes the first time; kept under target/kubernetes";
+            say(&format!(
+                "kubernetes {version}: building {name} ({hint}): {} s",
+                elapsed.as_secs()
+            ));
+            next_word = elapsed + Duration::from_secs(20);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_is_read_from_the_module() {
+        let module =
+            "module x\n\nrequire (\n\tk8s.io/api v0.37.2 // indirect\n\tk8s.io/kubernetes v1.37.2 // indirect\n)\n";
+        assert_eq!(super::version(module).as_deref(), Some("v1.37.2"));
+        assert!(super::stamps("v1.37.2").unwrap().contains("gitMinor=37 "));
+    }
+}

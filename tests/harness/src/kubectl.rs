@@ -1,0 +1,50 @@
+//! Runs kubectl, to see what a user sees.
+use std::path::Path;
+use std::process::Stdio;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+/// What kubectl printed.
+#[derive(Debug)]
+pub struct Output {
+    /// It ended with 0.
+    pub success: bool,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error: refusals and warnings.
+    pub stderr: String,
+}
+
+pub(crate) struct Run<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) kubeconfig: &'a Path,
+}
+
+impl Run<'_> {
+    /// Waits without blocking the runtime: a webhook of the same test may have to answer meanwhile.
+    pub(crate) async fn go(&self, arguments: &[&str], input: Option<String>) -> Output {
+        let mut command = Command::new(self.program);
+        command.arg("--kubeconfig").arg(self.kubeconfig).args(arguments);
+        // Discovery is cached beside the kubeconfig, not in the home directory of the person who runs the tests.
+        command.env("KUBECACHEDIR", self.kubeconfig.with_file_name("kubectl-cache"));
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().expect("failed to start kubectl");
+        let mut stdin = child.stdin.take().expect("stdin is a pipe");
+        stdin
+            .write_all(input.unwrap_or_default().as_bytes())
+            .await
+            .expect("failed to write to kubectl");
+        drop(stdin);
+        let output = child.wait_with_output().await.expect("failed to wait for kubectl");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Output {
+            success: output.status.success(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Starts what the tests need: a real API server, the real webhook in front of it, and other webhooks beside it.
+//!
+//! Knows nothing of how Outrigger decides; it speaks to it as a cluster does. Everything that it starts ends with the
+//! test process, however that ends ([`keeper`]). Where a tool is missing, [`demand`] says whether that is an error.
+
+pub mod answer;
+pub mod assets;
+pub mod audit;
+pub mod cluster;
+pub mod control_plane;
+pub mod demand;
+mod golang;
+pub mod json_patch;
+pub mod keeper;
+pub mod kubectl;
+pub mod namespace;
+pub mod other_webhook;
+pub mod pki;
+mod registration;
+pub mod rundir;
+pub mod webhook;
+
+pub use answer::Answer;
+pub use cluster::Cluster;
+pub use json_patch::JsonPatch;
+pub use namespace::Namespace;
+pub use other_webhook::OtherWebhook;
+pub use webhook::Webhook;
+
+/// Runs `future` to its end on a thread and a runtime of its own: for code that cannot wait itself, such as `Drop`.
+pub(crate) fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    std::thread::scope(|scope| {
+        let run = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("failed to start a runtime").block_on(future)
+        };
+        scope.spawn(run).join().expect("the helper thread panicked")
+    })
+}
