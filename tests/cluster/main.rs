@@ -13,6 +13,7 @@ mod parents;
 mod patterns;
 mod pods;
 mod policies;
+mod readme;
 mod refusals;
 mod reload;
 mod scene;

@@ -62,7 +62,8 @@ impl Cluster {
         self.control_plane.groups()
     }
 
-    pub(crate) fn kubectl_path(&self) -> &Path {
+    /// The kubectl that goes with the API server.
+    pub fn kubectl_path(&self) -> &Path {
         &self.kubectl
     }
 

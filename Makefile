@@ -1,0 +1,31 @@
+# What a developer types. `make test` is the whole suite; nothing in it is left out silently.
+
+# What the tests run besides Rust: the tour of the README (curl, jq), a C compiler for ring, Go for the API server.
+PACKAGES := gcc libc6-dev make curl jq openssl
+GO_NEEDED := 1.26
+
+.PHONY: test tools check bench
+
+test: tools
+	OUTRIGGER_TEST_DEMAND=all cargo test --workspace --locked
+
+# Installs the Debian packages that are missing, where that may be; says what else is.
+tools:
+	@missing=$$(for package in $(PACKAGES); do \
+	    dpkg-query --show --showformat='$${Status}\n' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
+	if [ -n "$$missing" ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes $$missing; \
+	elif [ -n "$$missing" ] && command -v dpkg-query >/dev/null; then \
+	    echo "install: $$missing" >&2; exit 2; \
+	fi
+	@command -v go >/dev/null || { echo "install Go $(GO_NEEDED) or later: https://go.dev/dl/" >&2; exit 2; }
+
+# What CI checks besides the tests.
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+	cargo deny --all-features check
+
+bench:
+	cargo bench --bench engine
