@@ -1,6 +1,8 @@
 //! What the engine costs: the Pod read from its JSON, decided about, the patch written. No network.
 //!
 //! `cargo bench --bench engine`
+#![allow(missing_docs, reason = "criterion's macros make public items")]
+#![allow(clippy::unwrap_used, reason = "a benchmark whose input is wrong cannot go on")]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -91,9 +93,12 @@ fn many_variables(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The `match` of the n-th policy that does not match.
+type OtherMatch = fn(usize) -> Value;
+
 /// Policies that could be meant by the same means as the one that is, but are not.
 fn many_policies(criterion: &mut Criterion) {
-    let cases: [(&str, fn(usize) -> Value); 4] = [
+    let cases: [(&str, OtherMatch); 4] = [
         ("on request", |_| Value::Null),
         ("by namespace label", |_| Value::Null),
         (

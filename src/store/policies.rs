@@ -4,6 +4,7 @@
 //! version, and each is said once.
 use super::documents::{self, Stamp};
 use anyhow::{Context, Result};
+use outrigger_engine::policy::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND};
 use outrigger_engine::{CompiledPolicy, PolicyId};
 use serde_json::Value;
 use std::{
@@ -16,7 +17,6 @@ use std::{
 
 /// Directories below one another that are looked into.
 const DEPTH: usize = 8;
-const API_VERSION: &str = "outrigger.dev/v1alpha1";
 
 /// The policies of a directory.
 #[derive(Debug)]
@@ -194,7 +194,7 @@ fn report(path: &Path, policy: &CompiledPolicy, served_before: bool) {
         tracing::error!(%file, served_before, "{error}");
     }
     for warning in policy.warnings() {
-        tracing::warn!(%file, "policy \"{}\": {warning}", policy.id());
+        tracing::warn!(%file, "{warning}");
     }
 }
 
@@ -208,7 +208,7 @@ fn digest(contents: &[u8]) -> u64 {
 fn is_policy(path: &Path, document: &Value) -> bool {
     let field = |name| document.get(name).and_then(Value::as_str).unwrap_or("");
     let (api_version, kind) = (field("apiVersion"), field("kind"));
-    let known = kind == "ClusterInjectionPolicy" || kind == "InjectionPolicy";
+    let known = matches!(kind, CLUSTER_KIND | NAMESPACED_KIND);
     if known && api_version == API_VERSION {
         return true;
     }
@@ -216,7 +216,7 @@ fn is_policy(path: &Path, document: &Value) -> bool {
     if ours || known || kind.to_ascii_lowercase().contains("injectionpol") {
         tracing::warn!(
             file = %path.display(), api_version, kind,
-            "ignored a document; a policy has apiVersion {API_VERSION} and kind ClusterInjectionPolicy or InjectionPolicy"
+            "ignored a document; a policy has apiVersion {API_VERSION} and kind {CLUSTER_KIND} or {NAMESPACED_KIND}"
         );
     }
     false

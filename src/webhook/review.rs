@@ -17,6 +17,10 @@ pub struct Review<'a> {
 
 /// What a review is about.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives on the stack for one call, and most are the large one"
+)]
 pub enum Subject<'a> {
     /// A Pod about to be created.
     PodCreation(PodCreation<'a>),

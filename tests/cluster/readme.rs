@@ -53,11 +53,17 @@ impl Newcomer {
         // What `cargo run` would build is what this test belongs to.
         let cargo = tools.join("cargo");
         let binary = env!("CARGO_BIN_EXE_outrigger");
-        let script = format!("#!/bin/sh\n[ \"$1 $2 $3\" = 'run --release --' ] || exit 2\nshift 3\nexec {binary} \"$@\"\n");
+        let script =
+            format!("#!/bin/sh\n[ \"$1 $2 $3\" = 'run --release --' ] || exit 2\nshift 3\nexec {binary} \"$@\"\n");
         fs::write(&cargo, script).unwrap();
         fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
         let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
-        Newcomer { directory, path, kubeconfig: cluster.kubeconfig().to_owned(), server: None }
+        Newcomer {
+            directory,
+            path,
+            kubeconfig: cluster.kubeconfig().to_owned(),
+            server: None,
+        }
     }
 
     /// Runs commands as a shell does that somebody types them into.
@@ -96,9 +102,17 @@ impl Newcomer {
         let deadline = Instant::now() + Duration::from_secs(20);
         let holds = || {
             let mut command = Command::new("bash");
-            command.args(["-c", condition]).current_dir(&self.directory).env("PATH", &self.path);
+            command
+                .args(["-c", condition])
+                .current_dir(&self.directory)
+                .env("PATH", &self.path);
             command.env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null());
-            command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+            command
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .unwrap()
+                .success()
         };
         while !holds() {
             let log = fs::read_to_string(self.directory.join("serve.log")).unwrap_or_default();
@@ -118,22 +132,30 @@ impl Newcomer {
         }
         if self.knows("mutatingwebhookconfiguration outrigger-tour") && !self.knows("pod web --namespace tour") {
             let probe = "kubectl run probe --namespace tour --image x --dry-run=server --output json";
-            self.wait(&format!("{probe} --annotations outrigger.dev/inject=log-saver | grep -q initContainers"));
+            self.wait(&format!(
+                "{probe} --annotations outrigger.dev/inject=log-saver | grep -q initContainers"
+            ));
         }
     }
 
     fn knows(&self, what: &str) -> bool {
-        self.run(&format!("kubectl get --ignore-not-found --output name {what}")).contains('/')
+        self.run(&format!("kubectl get --ignore-not-found --output name {what}"))
+            .contains('/')
     }
 }
 
 fn installed(tools: &[&str]) -> Result<(), Absent> {
     let missing = |tool: &&&str| {
-        let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).stdout(Stdio::null()).status();
+        let found = Command::new("sh")
+            .args(["-c", &format!("command -v {tool}")])
+            .stdout(Stdio::null())
+            .status();
         !found.unwrap().success()
     };
     match tools.iter().find(missing) {
-        Some(tool) => Err(Absent::NotInstalled(format!("{tool} is not installed; on Debian: apt-get install {tool}"))),
+        Some(tool) => Err(Absent::NotInstalled(format!(
+            "{tool} is not installed; on Debian: apt-get install {tool}"
+        ))),
         None => Ok(()),
     }
 }
@@ -167,9 +189,15 @@ async fn every_command_of_the_tour_does_what_the_readme_says() {
 #[test]
 fn the_tour_has_commands_and_says_what_they_print() {
     let blocks = tour();
-    let commands = blocks.iter().filter(|block| matches!(block, Block::Commands(_))).count();
+    let commands = blocks
+        .iter()
+        .filter(|block| matches!(block, Block::Commands(_)))
+        .count();
     assert!(commands >= 7 && blocks.len() - commands >= 5, "{blocks:?}");
     // What a request looks like to the server is shown with a real one.
     let review: serde_json::Value = serde_json::from_str(include_str!("../fixtures/review.json")).unwrap();
-    assert_eq!(review["request"]["object"]["metadata"]["annotations"]["outrigger.dev/inject"], json!("log-saver"));
+    assert_eq!(
+        review["request"]["object"]["metadata"]["annotations"]["outrigger.dev/inject"],
+        json!("log-saver")
+    );
 }
