@@ -1,6 +1,6 @@
 //! Decides what Outrigger adds to a Pod: values in, values out.
 //!
-//! [`compile`] turns a policy document into a [`CompiledPolicy`], a [`Snapshot`] holds compiled policies and namespaces,
+//! [`compile()`] turns a policy document into a [`CompiledPolicy`], a [`Snapshot`] holds compiled policies and namespaces,
 //! and [`admit`] answers for one Pod. The reader's way through an admission: `inject` selects (`select`), renders
 //! (`render`), plans (`inject::plan`) and writes the patch (`inject::emit`).
 //!
