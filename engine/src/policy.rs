@@ -2,7 +2,7 @@
 //! `outrigger.dev/v1alpha1`.
 //!
 //! Parts that may hold `${…}` are kept as JSON values; what they must look like once rendered is in
-//! [`crate::render`]. Everything is checked in [`mod@crate::compile`].
+//! `render`. Everything is checked in `compile`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
