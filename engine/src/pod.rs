@@ -17,7 +17,7 @@ use crate::text::Text;
 pub struct PodView<'a> {
     #[serde(borrow, default)]
     metadata: Field<Metadata<'a>>,
-    #[serde(borrow, default, deserialize_with = "null_as_default")]
+    #[serde(borrow, default, deserialize_with = "spec_or_none")]
     pub(crate) spec: Spec<'a>,
 }
 
@@ -126,6 +126,9 @@ pub(crate) struct Metadata<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Spec<'a> {
+    /// Whether a patch may add to it without creating it first.
+    #[serde(skip)]
+    pub(crate) is_there: bool,
     #[serde(borrow, default)]
     pub(crate) containers: Field<Vec<Container<'a>>>,
     #[serde(borrow, default)]
@@ -339,6 +342,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
 
 fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn spec_or_none<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Spec<'a>, D::Error> {
+    let spec = Option::<Spec<'a>>::deserialize(deserializer)?;
+    Ok(spec.map_or_else(Spec::default, |spec| Spec { is_there: true, ..spec }))
 }
 
 fn has_items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {

@@ -21,6 +21,9 @@ pub(super) fn emit(plan: &Plan<'_>, injected: Option<&str>, skipped: Option<&str
     metadata(&mut patch, plan, injected, skipped);
     let spec = &plan.pod.spec;
     let added = &plan.additions;
+    if !spec.is_there && !plan.accepted.is_empty() {
+        patch.add("/spec", &serde_json::json!({}));
+    }
     let volumes: Vec<&Value> = added
         .volumes
         .iter()
@@ -62,10 +65,11 @@ fn metadata(patch: &mut Patch, plan: &Plan<'_>, injected: Option<&str>, skipped:
         .map(|(key, value)| (*key, Cow::from(&**value)))
         .collect();
     if let Some(injected) = injected {
-        labels.extend((plan.pod.label(INJECTED) != Some("true")).then_some((INJECTED, "true".into())));
+        let carries_some = !injected.is_empty();
+        labels.extend((carries_some && plan.pod.label(INJECTED) != Some("true")).then_some((INJECTED, "true".into())));
         let differs = plan.pod.annotation(INJECTED) != Some(injected);
         annotations.extend(differs.then_some((INJECTED, injected.into())));
-        if plan.pod.annotation(DEFAULT_CONTAINER).is_none() {
+        if carries_some && plan.pod.annotation(DEFAULT_CONTAINER).is_none() {
             annotations.extend(
                 plan.displaced_first_container()
                     .map(|name| (DEFAULT_CONTAINER, name.into())),

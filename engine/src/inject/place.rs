@@ -11,6 +11,24 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) after: &'a [String],
 }
 
+/// A container that is there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Existing<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) before: &'a [String],
+    pub(crate) after: &'a [String],
+}
+
+impl<'a> Newcomer<'a> {
+    fn wishes(&self) -> Existing<'a> {
+        Existing {
+            name: self.name,
+            before: self.before,
+            after: self.after,
+        }
+    }
+}
+
 /// An item of the resulting list, by its index among those that were there or among the newcomers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Item {
@@ -22,40 +40,40 @@ pub(crate) enum Item {
 ///
 /// # Errors
 /// When the wishes contradict each other or the Pod's own order; the message names a container that cannot be placed.
-pub(crate) fn place(existing: &[&str], newcomers: &[Newcomer<'_>]) -> Result<Vec<Item>, String> {
-    let name_of = |item: Item| match item {
+pub(crate) fn place(existing: &[Existing<'_>], newcomers: &[Newcomer<'_>]) -> Result<Vec<Item>, String> {
+    let with_wishes = |item: Item| match item {
         Item::Existing(index) => existing[index],
-        Item::New(index) => newcomers[index].name,
+        Item::New(index) => newcomers[index].wishes(),
     };
-    // Candidates in order of preference: those who want to be first, the Pod's own, those who want to be last.
-    let at = |position| {
-        (0..newcomers.len())
-            .filter(move |i| newcomers[*i].position == position)
-            .map(Item::New)
-    };
-    let mut waiting: Vec<Item> = at(Position::First)
+    let is_first = first(newcomers);
+    let (early, late): (Vec<usize>, Vec<usize>) = (0..newcomers.len()).partition(|index| is_first[*index]);
+    // In order of preference: those who want to be first, the Pod's own, those who want to be last.
+    let mut waiting: Vec<Item> = (early.into_iter().map(Item::New))
         .chain((0..existing.len()).map(Item::Existing))
-        .chain(at(Position::Last))
+        .chain(late.into_iter().map(Item::New))
         .collect();
-    if newcomers
+    if waiting
         .iter()
-        .all(|newcomer| newcomer.before.is_empty() && newcomer.after.is_empty())
+        .map(|item| with_wishes(*item))
+        .all(|item| item.before.is_empty() && item.after.is_empty())
     {
         return Ok(waiting);
     }
     let must_wait = |item: Item, waiting: &[Item]| {
         waiting.iter().any(|other| match (*other, item) {
             (Item::Existing(other), Item::Existing(index)) => other < index,
-            (other, item) => other != item && comes_before(other, item, newcomers, name_of(other), name_of(item)),
+            (other, item) => other != item && comes_before(with_wishes(other), with_wishes(item)),
         })
     };
     let mut placed = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
         let Some(next) = waiting.iter().position(|item| !must_wait(*item, &waiting)) else {
-            let stuck = waiting
-                .iter()
-                .find(|item| matches!(item, Item::New(_)))
-                .map_or("", |item| name_of(*item));
+            // The latest newcomer: it is the one that those before it could do without.
+            let newest = waiting.iter().filter_map(|item| match item {
+                Item::New(index) => Some(*index),
+                Item::Existing(_) => None,
+            });
+            let stuck = newest.max().map_or("", |index| newcomers[index].name);
             return Err(format!(
                 "container \"{stuck}\" cannot be placed: its before and after contradict the order of the others; drop one of them"
             ));
@@ -65,14 +83,22 @@ pub(crate) fn place(existing: &[&str], newcomers: &[Newcomer<'_>]) -> Result<Vec
     Ok(placed)
 }
 
+/// Which newcomers want to be first, or must come before one who does.
+fn first(newcomers: &[Newcomer<'_>]) -> Vec<bool> {
+    let mut first: Vec<bool> = newcomers.iter().map(|n| n.position == Position::First).collect();
+    // As often as the longest chain has links.
+    for _ in newcomers {
+        for (index, newcomer) in newcomers.iter().enumerate() {
+            let mut others = newcomers.iter().zip(&first);
+            first[index] |= others.any(|(other, first)| *first && comes_before(newcomer.wishes(), other.wishes()));
+        }
+    }
+    first
+}
+
 /// Whether a wish of either says that `first` comes before `second`.
-fn comes_before(first: Item, second: Item, newcomers: &[Newcomer<'_>], first_name: &str, second_name: &str) -> bool {
-    let newcomer = |item| match item {
-        Item::New(index) => Some(&newcomers[index]),
-        Item::Existing(_) => None,
-    };
-    newcomer(first).is_some_and(|newcomer| newcomer.before.iter().any(|name| name == second_name))
-        || newcomer(second).is_some_and(|newcomer| newcomer.after.iter().any(|name| name == first_name))
+fn comes_before(first: Existing<'_>, second: Existing<'_>) -> bool {
+    first.before.iter().any(|name| name == second.name) || second.after.iter().any(|name| name == first.name)
 }
 
 #[cfg(test)]
@@ -101,7 +127,8 @@ mod tests {
                 after,
             })
             .collect();
-        let items = place(existing, &newcomers)?;
+        let there: Vec<_> = existing.iter().map(|name| alone(name)).collect();
+        let items = place(&there, &newcomers)?;
         let names: Vec<_> = items
             .iter()
             .map(|item| match item {
@@ -110,6 +137,14 @@ mod tests {
             })
             .collect();
         Ok(names.join(" "))
+    }
+
+    fn alone(name: &str) -> Existing<'_> {
+        Existing {
+            name,
+            before: &[],
+            after: &[],
+        }
     }
 
     #[test]

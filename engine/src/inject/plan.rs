@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use super::objects::Objects;
 use super::own;
-use super::place::{self, Item, Newcomer};
+use super::place::{self, Existing, Item, Newcomer};
 use super::record::Record;
 use super::shared::{self, Resolution, Situation, Wish};
 use super::{List, Slot};
 use crate::compile::Body;
-use crate::pod::{Container, EnvVar as PodEnvVar, PodView};
+use crate::pod::{Container, EnvVar as PodEnvVar, PodView, VolumeMount};
 use crate::policy::{Enforcement, Position};
 use crate::render::{EnvVar, Helper, HostAlias, Kind, MaybeOwned, Mount, PortClaim, Rendered, Volume};
 use crate::select::Choice;
@@ -59,9 +59,11 @@ impl Candidate<'_> {
         self.record == Record::Same && !self.required()
     }
 
-    /// Whether the Pod has all of its containers.
-    pub(crate) fn is_present(&self) -> bool {
-        !self.present.is_empty() && self.present.iter().all(|presence| presence.slot().is_some())
+    /// Whether an earlier call has added it: the Pod says so, and has all of its containers.
+    pub(crate) fn was_added(&self) -> bool {
+        self.record == Record::Same
+            && !self.present.is_empty()
+            && self.present.iter().all(|presence| presence.slot().is_some())
     }
 }
 
@@ -102,6 +104,7 @@ type Orders = [(Vec<HelperId>, Vec<Item>); 2];
 /// A policy that can be accepted, and the plan with it.
 pub(crate) struct Step<'c> {
     index: usize,
+    claims: Additions<'c>,
     delta: Additions<'c>,
     warnings: Vec<String>,
     shared: Resolution,
@@ -118,10 +121,13 @@ pub(crate) struct Plan<'c> {
     app_init: Vec<Slot>,
     others: Vec<Slot>,
     pub(crate) accepted: Vec<usize>,
+    /// What the accepted policies want to be there, also where an earlier call has added it: a later policy that
+    /// contradicts it must fail in both calls, for the same reason.
+    claims: Additions<'c>,
     pub(crate) additions: Additions<'c>,
     pub(crate) shared: Resolution,
     pub(crate) orders: Orders,
-    pub(crate) warnings: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl<'c> Plan<'c> {
@@ -157,6 +163,7 @@ impl<'c> Plan<'c> {
             app_init,
             others,
             accepted: Vec::new(),
+            claims: Additions::default(),
             additions: Additions::default(),
             shared: Resolution::default(),
             orders: Default::default(),
@@ -204,17 +211,25 @@ impl<'c> Plan<'c> {
         let mut attempt = Attempt {
             plan: self,
             candidate,
+            claims: Additions::default(),
             delta: Additions::default(),
             warnings: Vec::new(),
         };
         attempt.helpers()?;
         attempt.application()?;
         attempt.pod()?;
-        let Attempt { delta, warnings, .. } = attempt;
+        attempt.all_volumes_exist()?;
+        let Attempt {
+            claims,
+            delta,
+            warnings,
+            ..
+        } = attempt;
         let shared = self.resolve_shared(index, &delta)?;
         let orders = self.place(index)?;
         Ok(Step {
             index,
+            claims,
             delta,
             warnings,
             shared,
@@ -224,11 +239,24 @@ impl<'c> Plan<'c> {
 
     /// Accepts a policy.
     pub(crate) fn commit(&mut self, step: Step<'c>) {
+        self.claims.append(step.claims);
         self.additions.append(step.delta);
         self.warnings.extend(step.warnings);
         self.shared = step.shared;
         self.orders = step.orders;
         self.accepted.push(step.index);
+    }
+
+    /// What there is to warn about, now that all policies are planned.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        let mut warnings = std::mem::take(&mut self.warnings);
+        let of_shared = self.shared.warnings.iter();
+        warnings.extend(
+            of_shared.map(|((candidate, _), warning)| {
+                format!("policy \"{}\": {warning}", self.candidates[*candidate].name())
+            }),
+        );
+        warnings
     }
 
     fn resolve_shared(&self, index: usize, delta: &Additions<'c>) -> Result<Resolution, String> {
@@ -257,16 +285,16 @@ impl<'c> Plan<'c> {
             volumes: &volumes,
         };
         let mut resolution = shared::resolve(&wishes, &situation)?;
-        self.keep_new_volumes(&mut resolution)?;
+        self.keep_new_volumes(&mut resolution, self.candidates[index].trusts_record())?;
         self.keep_new_helper_mounts(&mut resolution)?;
         Ok(resolution)
     }
 
     /// Drops volumes of our own that the Pod has already.
-    fn keep_new_volumes(&self, resolution: &mut Resolution) -> Result<(), String> {
+    fn keep_new_volumes(&self, resolution: &mut Resolution, trusts_record: bool) -> Result<(), String> {
         let volumes = std::mem::take(&mut resolution.volumes);
         for volume in volumes {
-            if !self.has_volume(&volume, false)? {
+            if !self.has_volume(&volume, trusts_record)? {
                 resolution.volumes.push(volume);
             }
         }
@@ -281,12 +309,13 @@ impl<'c> Plan<'c> {
                 resolution.helper_mounts.push((id, mount));
                 continue;
             };
-            match mounted_at(slot.of(self.pod), &mount.path) {
-                Some(volume) if volume == mount.volume => {}
-                Some(volume) => {
+            match mount_at(slot.of(self.pod), &mount.path) {
+                Some(there) if *there.name == *mount.volume => {}
+                Some(there) => {
                     return Err(format!(
-                        "container \"{}\" has volume \"{volume}\" at {}",
+                        "container \"{}\" has volume \"{}\" at {}",
                         self.helper(id).name,
+                        there.name,
                         mount.path
                     ));
                 }
@@ -313,10 +342,25 @@ impl<'c> Plan<'c> {
             Some(None) => Ok(true),
             _ if trusts_record => Ok(true),
             Some(Some(path)) => Err(format!(
-                "the Pod has another volume \"{}\" (it differs in {path})",
+                "the Pod has another volume \"{}\" (it differs in {path}); give yours another name",
                 volume.name
             )),
             None => Err(format!("the Pod's volume \"{}\" cannot be read", volume.name)),
+        }
+    }
+
+    /// A container that is there. One of our own still has its wishes about those that are to come.
+    fn existing(&self, slot: Slot, index: usize) -> Existing<'c> {
+        let mut candidates = self.accepted.iter().copied().chain([index]);
+        let ours = candidates.find_map(|candidate| {
+            let present = &self.candidates[candidate].present;
+            let helper = present.iter().position(|presence| presence.slot() == Some(slot))?;
+            Some(self.helper((candidate, helper)))
+        });
+        Existing {
+            name: slot.of(self.pod).map_or("", |container| &container.name),
+            before: ours.map_or(&[], |helper| &helper.placement.before),
+            after: ours.map_or(&[], |helper| &helper.placement.after),
         }
     }
 
@@ -335,9 +379,8 @@ impl<'c> Plan<'c> {
             if order.0.is_empty() {
                 continue;
             }
-            let existing: Vec<&str> = Slot::all(list, self.pod)
-                .filter_map(|slot| slot.of(self.pod))
-                .map(|container| &*container.name)
+            let existing: Vec<Existing<'_>> = Slot::all(list, self.pod)
+                .map(|slot| self.existing(slot, index))
                 .collect();
             let newcomers: Vec<Newcomer<'_>> = order.0.iter().map(|id| newcomer(self.helper(*id))).collect();
             order.1 = place::place(&existing, &newcomers)?;
@@ -360,21 +403,23 @@ fn newcomer(helper: &Helper) -> Newcomer<'_> {
     }
 }
 
-/// The volume that a container mounts at exactly `path`.
-fn mounted_at<'p>(container: Option<&'p Container<'p>>, path: &str) -> Option<&'p str> {
-    let mounts = container?.volume_mounts.items().iter();
-    mounts
-        .map(|mount| (&mount.mount_path, &mount.name))
-        .find_map(|(there, volume)| {
-            let there = there.trim_end_matches('/');
-            (there == path.trim_end_matches('/')).then_some(&**volume)
-        })
+/// What a container mounts at exactly `path`.
+fn mount_at<'p>(container: Option<&'p Container<'p>>, path: &str) -> Option<&'p VolumeMount<'p>> {
+    let mut mounts = container?.volume_mounts.items().iter();
+    mounts.find(|mount| mount.mount_path.trim_end_matches('/') == path.trim_end_matches('/'))
+}
+
+/// Whether both show the same part of the same volume.
+fn same_mount(there: &VolumeMount<'_>, wanted: &Mount) -> bool {
+    let text = |key: &str| wanted.value.get(key).and_then(Value::as_str).unwrap_or_default();
+    *there.name == *wanted.volume && *there.sub_path == *text("subPath") && *there.sub_path_expr == *text("subPathExpr")
 }
 
 /// One policy on its way into a plan.
 struct Attempt<'p, 'c> {
     plan: &'p Plan<'c>,
     candidate: &'c Candidate<'c>,
+    claims: Additions<'c>,
     delta: Additions<'c>,
     warnings: Vec<String>,
 }
@@ -391,14 +436,14 @@ impl<'c> Attempt<'_, 'c> {
 
     fn helpers(&mut self) -> Result<(), String> {
         for (index, helper) in self.rendered().helpers.iter().enumerate() {
+            self.container_name(helper)?;
             match &self.candidate.present[index] {
                 Presence::Ours(_) => {}
                 Presence::Foreign(field) => return Err(foreign(helper, field)),
-                Presence::Absent => {
-                    self.container_name(helper)?;
-                    self.ports(helper)?;
-                }
+                Presence::Absent => self.ports(helper)?,
             }
+            let ports = helper.ports.iter().map(|claim| (claim, helper.name.as_str()));
+            self.claims.ports.extend(ports);
             for volume in &helper.volumes {
                 self.volume(volume)?;
             }
@@ -407,36 +452,26 @@ impl<'c> Attempt<'_, 'c> {
             }
             self.metrics(helper)?;
         }
-        // After all volumes: a mount may mean one that a later entry brings.
-        for (index, helper) in self.rendered().helpers.iter().enumerate() {
-            if self.candidate.present[index] == Presence::Absent {
-                self.mounted_volumes_exist(&helper.mounts, &helper.name)?;
-            }
-        }
         Ok(())
     }
 
+    /// No other policy has a container of that name, planned or in the Pod already.
     fn container_name(&self, helper: &Helper) -> Result<(), String> {
-        let planned = self
-            .plan
-            .orders
-            .iter()
-            .flat_map(|(ids, _)| ids)
-            .find(|id| self.plan.helper(**id).name == helper.name);
-        match planned {
-            Some(id) => Err(format!(
-                "container \"{}\" is that of policy \"{}\"",
+        let mut accepted = self.plan.accepted.iter().map(|index| self.plan.candidate(*index));
+        let other = accepted.find(|other| other.rendered.helpers.iter().any(|theirs| theirs.name == helper.name));
+        other.map_or(Ok(()), |other| {
+            Err(format!(
+                "container \"{}\" is that of policy \"{}\"; one Pod cannot have both",
                 helper.name,
-                self.plan.candidate(id.0).name()
-            )),
-            None => Ok(()),
-        }
+                other.name()
+            ))
+        })
     }
 
     fn ports(&mut self, helper: &'c Helper) -> Result<(), String> {
         if self.plan.pod.spec.host_network && !self.candidate.body.allow_host_network && !helper.ports.is_empty() {
             return Err(format!(
-                "it claims port {} in a Pod that uses the node's network (hostNetwork)",
+                "it claims port {} in a Pod that uses the node's network (hostNetwork); the policy must say allowHostNetwork for that",
                 helper.ports[0].number
             ));
         }
@@ -459,8 +494,7 @@ impl<'c> Attempt<'_, 'c> {
                     ));
                 }
             }
-            let mut planned = self.plan.additions.ports.iter();
-            let planned = planned.find(|(other, _)| {
+            let planned = self.plan.claims.ports.iter().find(|(other, _)| {
                 clash(
                     other.number.into(),
                     &other.protocol,
@@ -470,23 +504,16 @@ impl<'c> Attempt<'_, 'c> {
             if let Some((other, owner)) = planned {
                 return Err(taken(claim, other.number == claim.number, owner));
             }
-            self.delta.ports.push((claim, &helper.name));
         }
         Ok(())
     }
 
     fn volume(&mut self, volume: &'c Volume) -> Result<(), String> {
-        let planned = self
-            .plan
-            .additions
-            .volumes
-            .iter()
-            .chain(&self.delta.volumes)
-            .find(|other| other.name == volume.name);
-        match planned {
+        let mut planned = self.plan.claims.volumes.iter().chain(&self.claims.volumes);
+        match planned.find(|other| other.name == volume.name) {
             Some(other) if other.value == volume.value => return Ok(()),
             Some(_) => return Err(format!("another policy adds a different volume \"{}\"", volume.name)),
-            None => {}
+            None => self.claims.volumes.push(volume),
         }
         if !self.plan.has_volume(volume, self.candidate.trusts_record())? {
             self.delta.volumes.push(volume);
@@ -494,21 +521,30 @@ impl<'c> Attempt<'_, 'c> {
         Ok(())
     }
 
-    fn mounted_volumes_exist(&self, mounts: &[Mount], container: &str) -> Result<(), String> {
+    /// Only now: a mount may mean a volume that a later part of the policy brings.
+    fn all_volumes_exist(&self) -> Result<(), String> {
+        for (helper, presence) in self.rendered().helpers.iter().zip(&self.candidate.present) {
+            if *presence == Presence::Absent {
+                self.volumes_exist(helper.mounts.iter().map(|mount| (helper.name.as_str(), mount)))?;
+            }
+        }
+        let of_app = |(slot, mount): &(Slot, &'c Mount)| (self.container_at(*slot), *mount);
+        self.volumes_exist(self.delta.mounts.iter().map(of_app))
+    }
+
+    fn container_at(&self, slot: Slot) -> &'c str {
+        slot.of(self.plan.pod).map_or("", |container| &container.name)
+    }
+
+    fn volumes_exist<'m>(&self, mut mounts: impl Iterator<Item = (&'m str, &'m Mount)>) -> Result<(), String> {
         let known = |name: &str| {
-            let planned = self.plan.additions.volumes.iter().chain(&self.delta.volumes);
-            self.plan
-                .pod
-                .spec
-                .volumes
-                .items()
-                .iter()
-                .any(|volume| &*volume.name == name)
-                || planned.into_iter().any(|volume| volume.name == name)
+            let mut there = self.plan.pod.spec.volumes.items().iter();
+            let mut planned = self.plan.claims.volumes.iter().chain(&self.claims.volumes);
+            there.any(|volume| &*volume.name == name) || planned.any(|volume| volume.name == name)
         };
-        match mounts.iter().find(|mount| !known(&mount.volume)) {
-            Some(mount) => Err(format!(
-                "container \"{container}\" mounts volume \"{}\", which neither the Pod nor the policy has",
+        match mounts.find(|(_, mount)| !known(&mount.volume)) {
+            Some((container, mount)) => Err(format!(
+                "container \"{container}\" mounts volume \"{}\", which neither the Pod nor the policy has; add it under spec.pod.volumes",
                 mount.volume
             )),
             None => Ok(()),
@@ -524,7 +560,11 @@ impl<'c> Attempt<'_, 'c> {
         match self.plan.pod.annotation(key).or(planned) {
             Some(there) if there == value => {}
             Some(_) if self.candidate.trusts_record() => {}
-            Some(_) => return Err(format!("annotation {key} has another value")),
+            Some(_) => {
+                return Err(format!(
+                    "annotation {key} has another value already; take that out, or do without this policy"
+                ));
+            }
             None => self.delta.annotations.push((key, value.into())),
         }
         Ok(())
@@ -593,11 +633,7 @@ impl<'c> Attempt<'_, 'c> {
                 self.app_mount(*slot, mount)?;
             }
         }
-        if slots.is_empty() {
-            Ok(())
-        } else {
-            self.mounted_volumes_exist(&app.mounts, "of the application")
-        }
+        Ok(())
     }
 
     /// The application's containers that `names` means, and its init containers that only an ambassador reaches.
@@ -613,7 +649,10 @@ impl<'c> Attempt<'_, 'c> {
         let app = &self.rendered().app;
         let unused = app.env.is_empty() && app.mounts.is_empty();
         if named.is_empty() && !unused {
-            return Err(format!("no container is named \"{}\"", names.join("\" or \"")));
+            return Err(format!(
+                "spec.app.containers: no container is named \"{}\"",
+                names.join("\" or \"")
+            ));
         }
         Ok((named, Vec::new()))
     }
@@ -623,11 +662,8 @@ impl<'c> Attempt<'_, 'c> {
         let Some(container) = slot.of(self.plan.pod) else {
             return Ok(());
         };
-        let planned = self.plan.additions.env.iter().chain(&self.delta.env);
-        let planned = planned
-            .into_iter()
-            .find(|(other, there)| *other == slot && there.name == variable.name);
-        match planned {
+        let mut planned = self.plan.claims.env.iter().chain(&self.claims.env);
+        match planned.find(|(other, there)| *other == slot && there.name == variable.name) {
             Some((_, there)) if there.value == variable.value => return Ok(()),
             Some(_) => {
                 return Err(format!(
@@ -644,10 +680,10 @@ impl<'c> Attempt<'_, 'c> {
             .iter()
             .rfind(|there| *there.name == *variable.name)
         {
-            Some(there) if same_variable(there, variable) => {}
+            Some(there) if same_variable(there, variable) => self.claims.env.push((slot, variable)),
             Some(_) if endpoint && !self.candidate.trusts_record() => {
                 return Err(format!(
-                    "container \"{}\" sets variable {} to another address",
+                    "container \"{}\" sets variable {} to another address; drop the variable, or do without this policy",
                     container.name, variable.name
                 ));
             }
@@ -666,6 +702,7 @@ impl<'c> Attempt<'_, 'c> {
                     );
                     self.warn(message);
                 }
+                self.claims.env.push((slot, variable));
                 self.delta.env.push((slot, variable));
             }
         }
@@ -673,28 +710,29 @@ impl<'c> Attempt<'_, 'c> {
     }
 
     fn app_mount(&mut self, slot: Slot, mount: &'c Mount) -> Result<(), String> {
-        let container = slot.of(self.plan.pod);
-        let name = container.map_or("", |container| &container.name);
+        let name = self.container_at(slot);
         let clash = |volume: &str| {
+            let what = match volume == mount.volume {
+                true => "with another subPath".to_owned(),
+                false => format!("where the policy mounts \"{}\"", mount.volume),
+            };
+            let path = &mount.path;
             Err(format!(
-                "container \"{name}\" mounts volume \"{volume}\" at {}",
-                mount.path
+                "container \"{name}\" mounts volume \"{volume}\" at {path}, {what}; one of them must go elsewhere"
             ))
         };
-        let planned = self.plan.additions.mounts.iter().chain(&self.delta.mounts);
-        match planned
-            .into_iter()
-            .find(|(other, there)| *other == slot && there.path == mount.path)
-        {
+        let mut planned = self.plan.claims.mounts.iter().chain(&self.claims.mounts);
+        match planned.find(|(other, there)| *other == slot && there.path == mount.path) {
             Some((_, there)) if there.value == mount.value => return Ok(()),
             Some((_, there)) => return clash(&there.volume),
             None => {}
         }
-        match mounted_at(container, &mount.path) {
-            Some(volume) if volume == mount.volume => {}
-            Some(volume) => return clash(volume),
+        match mount_at(slot.of(self.plan.pod), &mount.path) {
+            Some(there) if same_mount(there, mount) || self.candidate.trusts_record() => {}
+            Some(there) => return clash(&there.name),
             None => self.delta.mounts.push((slot, mount)),
         }
+        self.claims.mounts.push((slot, mount));
         Ok(())
     }
 
@@ -710,7 +748,11 @@ impl<'c> Attempt<'_, 'c> {
                 .map(|(_, value)| *value);
             match self.plan.pod.label(key).or(planned) {
                 Some(there) if there == value => {}
-                Some(there) => return Err(format!("label {key} has the value \"{there}\"")),
+                Some(there) => {
+                    return Err(format!(
+                        "label {key} has the value \"{there}\" already, not \"{value}\""
+                    ));
+                }
                 None => self.delta.labels.push((key, value)),
             }
         }
@@ -759,21 +801,18 @@ impl<'c> Attempt<'_, 'c> {
             .iter()
             .find(|there| *there.ip == *alias.ip);
         let has_all = there.map(|there| {
-            alias
-                .hostnames
-                .iter()
-                .all(|name| there.hostnames.iter().any(|other| **other == **name))
+            let mut names = alias.hostnames.iter();
+            names.all(|name| there.hostnames.iter().any(|other| **other == **name))
         });
-        let planned = self
-            .plan
-            .additions
-            .host_aliases
-            .iter()
-            .chain(&self.delta.host_aliases)
-            .find(|other| other.ip == alias.ip);
-        match has_all.or(planned.map(|planned| *planned == alias)) {
+        let mut planned = self.plan.additions.host_aliases.iter().chain(&self.delta.host_aliases);
+        let planned = planned.find(|other| other.ip == alias.ip);
+        let planned = planned.map(|planned| alias.hostnames.iter().all(|name| planned.hostnames.contains(name)));
+        match has_all.or(planned) {
             Some(true) => Ok(()),
-            Some(false) => Err(format!("the Pod has a hostAlias for {} with other names", alias.ip)),
+            Some(false) => Err(format!(
+                "the Pod has a hostAlias for {} without all of the policy's names; add them to it",
+                alias.ip
+            )),
             None => {
                 self.delta.host_aliases.push(alias);
                 Ok(())
@@ -784,8 +823,12 @@ impl<'c> Attempt<'_, 'c> {
     fn share_process_namespace(&mut self) -> Result<(), String> {
         match self.plan.pod.spec.share_process_namespace {
             Some(true) => Ok(()),
-            Some(false) => Err("the Pod says shareProcessNamespace: false".into()),
-            None if self.plan.pod.spec.host_pid => Err("the Pod uses the node's processes (hostPID)".into()),
+            Some(false) => {
+                Err("the Pod says shareProcessNamespace: false; drop that, or do without this policy".into())
+            }
+            None if self.plan.pod.spec.host_pid => {
+                Err("the Pod uses the node's processes (hostPID), so its containers cannot share their own".into())
+            }
             None => {
                 self.delta.share_process_namespace = true;
                 Ok(())
@@ -796,7 +839,7 @@ impl<'c> Attempt<'_, 'c> {
 
 fn foreign(helper: &Helper, field: &str) -> String {
     format!(
-        "the Pod has a container \"{}\" that differs from the policy's in {field}",
+        "the Pod has a container \"{}\" that differs from the policy's in {field}; give yours another name",
         helper.name
     )
 }
