@@ -52,7 +52,8 @@ pub fn parse(path: &Path, contents: &[u8]) -> Result<Vec<Value>, String> {
 }
 
 fn parse_yaml(contents: &[u8]) -> Result<Vec<Value>, String> {
-    let options = serde_saphyr::options! { with_snippet: false };
+    // As kubectl reads it: `0644` is a file mode, `yes` is true.
+    let options = serde_saphyr::options! { with_snippet: false, legacy_octal_numbers: true, strict_booleans: false };
     serde_saphyr::from_slice_multiple_with_options(contents, options)
         .map_err(|error| error.to_string().replace('\n', " "))
 }
@@ -162,6 +163,14 @@ mod tests {
             vec![json!({"a": 1}), json!({"b": -2})]
         );
         assert_eq!(yaml("").unwrap(), Vec::<Value>::new());
+    }
+
+    #[test]
+    fn scalars_are_read_as_kubectl_reads_them() {
+        let text = "mode: 0644\nnew: 0o644\nflag: yes\noff: off\ntext: \"0644\"\nfloat: 0.5\nnone: ~\nversion: 1.2.3\n";
+        let expected = json!({"mode": 420, "new": 420, "flag": true, "off": false, "text": "0644", "float": 0.5,
+            "none": null, "version": "1.2.3"});
+        assert_eq!(yaml(text).unwrap(), vec![expected]);
     }
 
     #[test]
