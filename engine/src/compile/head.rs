@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::FieldError;
 use crate::expr::{Expression, Vocabulary};
-use crate::policy::{Enforcement, MatchSpec};
+use crate::policy::{Condition, Enforcement, MatchSpec};
 use crate::render::decode;
 use crate::selector::{LabelSelector, Selector};
 
@@ -62,7 +62,7 @@ pub(super) fn compile(spec: &Value, namespaced: bool) -> (Head, Vec<FieldError>)
         .matches
         .as_ref()
         .and_then(|matches| matches.namespace_selector.as_ref());
-    if spec.enforcement == Enforcement::Required && namespace_selector.is_none_or(is_empty_selector) {
+    if !namespaced && spec.enforcement == Enforcement::Required && namespace_selector.is_none_or(is_empty_selector) {
         let message = "a Required policy must say in which namespaces; write a namespaceSelector that is not empty";
         errors.push(FieldError::new("spec.match.namespaceSelector", message));
     }
@@ -100,24 +100,22 @@ fn is_empty_selector(selector: &LabelSelector) -> bool {
 }
 
 fn refuse_cluster_fields(spec: &HeadSpec, errors: &mut Vec<FieldError>) {
-    let mut refuse = |path: &str| {
-        errors.push(FieldError::new(
-            path,
-            "is the cluster's alone; drop it, or write a ClusterInjectionPolicy",
-        ));
+    let mut refuse = |path: &str, what: &str| {
+        let message = format!("{what}is the cluster's alone; drop it, or write a ClusterInjectionPolicy");
+        errors.push(FieldError::new(path, message));
     };
     if spec.enforcement == Enforcement::Required {
-        refuse("spec.enforcement: Required");
+        refuse("spec.enforcement", "Required ");
     }
     if spec.allowed_namespaces.is_some() {
-        refuse("spec.allowedNamespaces");
+        refuse("spec.allowedNamespaces", "");
     }
     if spec
         .matches
         .as_ref()
         .is_some_and(|matches| matches.namespace_selector.is_some())
     {
-        refuse("spec.match.namespaceSelector");
+        refuse("spec.match.namespaceSelector", "");
     }
 }
 
@@ -131,6 +129,10 @@ fn compile_match(spec: &MatchSpec, errors: &mut Vec<FieldError>) -> Match {
     }
     let mut conditions = Vec::with_capacity(spec.conditions.len());
     for (index, condition) in spec.conditions.iter().enumerate().take(MAX_CONDITIONS) {
+        let path = format!("spec.match.conditions[{index}]");
+        if let Err(message) = condition_name(condition, &spec.conditions[..index]) {
+            errors.push(FieldError::new(format!("{path}.name"), message));
+        }
         // Parameters are values for what is injected; which Pods are selected must not depend on the Pod's own wishes.
         match Expression::compile(&condition.expression, &Vocabulary { params: &[] }) {
             Ok(expression) => {
@@ -140,8 +142,8 @@ fn compile_match(spec: &MatchSpec, errors: &mut Vec<FieldError>) -> Match {
                 }));
             }
             Err(message) => errors.push(FieldError::new(
-                format!("spec.match.conditions[{index}].expression"),
-                message,
+                format!("{path}.expression"),
+                condition_hint(&condition.expression, message),
             )),
         }
     }
@@ -149,6 +151,30 @@ fn compile_match(spec: &MatchSpec, errors: &mut Vec<FieldError>) -> Match {
         namespace_selector: selector(spec.namespace_selector.as_ref(), "spec.match.namespaceSelector", errors),
         pod_selector: selector(spec.pod_selector.as_ref(), "spec.match.podSelector", errors),
         conditions,
+    }
+}
+
+fn condition_name(condition: &Condition, earlier: &[Condition]) -> Result<(), String> {
+    let name = &condition.name;
+    if name.is_empty() {
+        return Err("is empty; write a name for messages".into());
+    }
+    match earlier.iter().any(|other| other.name == *name) {
+        true => Err(format!("two conditions are named \"{name}\"; names must differ")),
+        false => Ok(()),
+    }
+}
+
+/// What authors of templates get wrong in conditions.
+fn condition_hint(expression: &str, message: String) -> String {
+    if expression.contains("${") {
+        return format!("{message}; a condition is an expression as a whole: write it without ${{ and }}");
+    }
+    match message.contains("unknown parameter") || message.contains("params can be read") {
+        true => "a condition cannot read params, which the Pod may set itself; \
+                 read object, namespaceObject or request.namespace"
+            .to_owned(),
+        false => message,
     }
 }
 

@@ -7,14 +7,19 @@ use serde_json::{Value, json};
 
 /// A snapshot of these policies and namespaces (as manifests); every policy must be one, accepted or not.
 pub fn snapshot(policies: &[Value], namespaces: &[Value], settings: Settings) -> Snapshot {
-    let policies = policies.iter().map(|policy| Arc::new(compile(policy).expect("it is a policy"))).collect();
+    let policies = policies
+        .iter()
+        .map(|policy| Arc::new(compile(policy).expect("it is a policy")))
+        .collect();
     Snapshot::new(policies, namespaces.iter().map(namespace).collect(), settings)
 }
 
 fn namespace(manifest: &Value) -> Namespace {
     let map = |key: &str| {
         let map = manifest["metadata"][key].as_object().cloned().unwrap_or_default();
-        map.into_iter().map(|(key, value)| (key, value.as_str().expect("a string").to_owned())).collect()
+        map.into_iter()
+            .map(|(key, value)| (key, value.as_str().expect("a string").to_owned()))
+            .collect()
     };
     Namespace {
         name: manifest["metadata"]["name"].as_str().expect("a name").to_owned(),
@@ -27,7 +32,14 @@ fn namespace(manifest: &Value) -> Namespace {
 pub fn decide(snapshot: &Snapshot, namespace: &str, pod: &Value) -> Admission {
     let text = pod.to_string();
     let view: PodView<'_> = serde_json::from_str(&text).expect("a Pod");
-    admit(snapshot, &PodRequest { namespace, pod: &view, object: &|| serde_json::from_str(&text).ok() })
+    admit(
+        snapshot,
+        &PodRequest {
+            namespace,
+            pod: &view,
+            object: &|| serde_json::from_str(&text).ok(),
+        },
+    )
 }
 
 /// The patch of an admission; empty when nothing is changed.
@@ -53,7 +65,10 @@ pub fn between_the_calls(pod: &Value) -> Value {
     let mut pod = pod.clone();
     pod["metadata"]["managedFields"] = json!([{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}]);
     for list in ["initContainers", "containers"] {
-        let Some(containers) = pod["spec"].get_mut(list).and_then(Value::as_array_mut) else { continue };
+        let list = pod.get_mut("spec").and_then(|spec| spec.get_mut(list));
+        let Some(containers) = list.and_then(Value::as_array_mut) else {
+            continue;
+        };
         for container in containers {
             server_defaults(container);
         }
@@ -68,16 +83,36 @@ fn server_defaults(container: &mut Value) {
     if memory == Some(json!("1024Mi")) {
         container["resources"]["limits"]["memory"] = json!("1Gi");
     }
-    for port in container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-        port.as_object_mut().expect("a port").entry("protocol").or_insert(json!("TCP"));
+    for port in container
+        .get_mut("ports")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        port.as_object_mut()
+            .expect("a port")
+            .entry("protocol")
+            .or_insert(json!("TCP"));
     }
-    for variable in container.get_mut("env").and_then(Value::as_array_mut).into_iter().flatten() {
-        if let Some(field) = variable.pointer_mut("/valueFrom/fieldRef").and_then(Value::as_object_mut) {
+    for variable in container
+        .get_mut("env")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        if let Some(field) = variable
+            .pointer_mut("/valueFrom/fieldRef")
+            .and_then(Value::as_object_mut)
+        {
             field.entry("apiVersion").or_insert(json!("v1"));
         }
     }
     let directory = "/var/run/secrets/kubernetes.io/serviceaccount";
-    let mounts = container.as_object_mut().expect("a container").entry("volumeMounts").or_insert(json!([]));
+    let mounts = container
+        .as_object_mut()
+        .expect("a container")
+        .entry("volumeMounts")
+        .or_insert(json!([]));
     let mounts = match mounts {
         Value::Array(mounts) => mounts,
         other => {
@@ -87,5 +122,22 @@ fn server_defaults(container: &mut Value) {
     };
     if !mounts.iter().any(|mount| mount["mountPath"] == directory) {
         mounts.push(json!({"name": "kube-api-access-x", "mountPath": directory, "readOnly": true}));
+    }
+}
+
+/// A value without members that are `null`, `{}` or `[]`.
+#[allow(dead_code)]
+pub fn prune(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let pruned = members.iter().map(|(key, value)| (key.clone(), prune(value)));
+            Value::Object(
+                pruned
+                    .filter(|(_, value)| !matches!(value.to_string().as_str(), "null" | "{}" | "[]"))
+                    .collect(),
+            )
+        }
+        Value::Array(items) => items.iter().map(prune).collect(),
+        scalar => scalar.clone(),
     }
 }
