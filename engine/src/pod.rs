@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 pub struct PodView<'a> {
     #[serde(borrow, default)]
     metadata: Field<Metadata<'a>>,
-    #[serde(borrow, default, deserialize_with = "null_as_default")]
+    #[serde(borrow, default, deserialize_with = "spec")]
     pub(crate) spec: Spec<'a>,
 }
 
@@ -124,6 +124,9 @@ pub(crate) struct Metadata<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Spec<'a> {
+    /// `false` where a patch must create `spec` first.
+    #[serde(skip)]
+    pub(crate) is_there: bool,
     #[serde(borrow, default)]
     pub(crate) containers: Field<Vec<Container<'a>>>,
     #[serde(borrow, default)]
@@ -378,6 +381,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
         }
         deserializer.deserialize_map(PairsVisitor)
     }
+}
+
+fn spec<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Spec<'a>, D::Error> {
+    let spec: Option<Spec<'a>> = Option::deserialize(deserializer)?;
+    Ok(spec.map_or_else(Spec::default, |spec| Spec { is_there: true, ..spec }))
 }
 
 fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {

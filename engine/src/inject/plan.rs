@@ -1,10 +1,12 @@
 //! What the selected policies add to one Pod: each policy whole or not at all, none over what is there.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::objects::Objects;
 use super::own;
-use super::place::{self, Item, Newcomer};
+use super::place::{self, Existing, Item, Newcomer};
 use super::record::Record;
 use super::shared::{self, Resolution, Situation, Wish};
 use super::{List, Slot};
@@ -59,19 +61,21 @@ impl Candidate<'_> {
         self.record == Record::Same && !self.required()
     }
 
-    /// Whether the Pod has all of its containers.
-    pub(crate) fn is_present(&self) -> bool {
-        !self.present.is_empty() && self.present.iter().all(|presence| presence.slot().is_some())
+    /// Whether an earlier call has added it: the Pod says so, and has all of its containers.
+    pub(crate) fn was_added(&self) -> bool {
+        self.record == Record::Same
+            && !self.present.is_empty()
+            && self.present.iter().all(|presence| presence.slot().is_some())
     }
 }
 
-/// What one policy adds.
+/// What policies add.
 #[derive(Debug, Default)]
 pub(crate) struct Additions<'c> {
     pub(crate) ports: Vec<(&'c PortClaim, &'c str)>,
     pub(crate) volumes: Vec<&'c Volume>,
-    pub(crate) env: Vec<(Slot, &'c EnvVar)>,
-    pub(crate) mounts: Vec<(Slot, &'c Mount)>,
+    pub(crate) env: BTreeMap<Slot, Vec<&'c EnvVar>>,
+    pub(crate) mounts: BTreeMap<Slot, Vec<&'c Mount>>,
     pub(crate) labels: Vec<(&'c str, &'c str)>,
     pub(crate) annotations: Vec<(&'c str, std::borrow::Cow<'c, str>)>,
     pub(crate) image_pull_secrets: Vec<(&'c str, &'c Value)>,
@@ -83,13 +87,19 @@ impl<'c> Additions<'c> {
     fn append(&mut self, mut other: Additions<'c>) {
         self.ports.append(&mut other.ports);
         self.volumes.append(&mut other.volumes);
-        self.env.append(&mut other.env);
-        self.mounts.append(&mut other.mounts);
+        append_lists(&mut self.env, other.env);
+        append_lists(&mut self.mounts, other.mounts);
         self.labels.append(&mut other.labels);
         self.annotations.append(&mut other.annotations);
         self.image_pull_secrets.append(&mut other.image_pull_secrets);
         self.host_aliases.append(&mut other.host_aliases);
         self.share_process_namespace |= other.share_process_namespace;
+    }
+}
+
+fn append_lists<T>(lists: &mut BTreeMap<Slot, Vec<T>>, more: BTreeMap<Slot, Vec<T>>) {
+    for (slot, mut items) in more {
+        lists.entry(slot).or_default().append(&mut items);
     }
 }
 
@@ -103,6 +113,7 @@ type Orders = [(Vec<HelperId>, Vec<Item>); 2];
 pub(crate) struct Step<'c> {
     index: usize,
     delta: Additions<'c>,
+    there: Additions<'c>,
     warnings: Vec<String>,
     shared: Resolution,
     orders: Orders,
@@ -119,6 +130,9 @@ pub(crate) struct Plan<'c> {
     others: Vec<Slot>,
     pub(crate) accepted: Vec<usize>,
     pub(crate) additions: Additions<'c>,
+    /// What accepted policies would add, were it not there already; in the second call that is what the first one added.
+    /// Later policies clash with it all the same, so that the second call finds what the first one found.
+    there: Additions<'c>,
     pub(crate) shared: Resolution,
     pub(crate) orders: Orders,
     pub(crate) warnings: Vec<String>,
@@ -158,6 +172,7 @@ impl<'c> Plan<'c> {
             others,
             accepted: Vec::new(),
             additions: Additions::default(),
+            there: Additions::default(),
             shared: Resolution::default(),
             orders: Default::default(),
             warnings: Vec::new(),
@@ -173,10 +188,6 @@ impl<'c> Plan<'c> {
             None => first.index == 0,
         };
         (!is_first).then(|| first.of(self.pod).map_or("", |container| &*container.name))
-    }
-
-    pub(crate) fn candidate(&self, index: usize) -> &'c Candidate<'c> {
-        &self.candidates[index]
     }
 
     pub(crate) fn helper(&self, (candidate, helper): HelperId) -> &'c Helper {
@@ -205,17 +216,21 @@ impl<'c> Plan<'c> {
             plan: self,
             candidate,
             delta: Additions::default(),
+            there: Additions::default(),
             warnings: Vec::new(),
         };
         attempt.helpers()?;
         attempt.application()?;
         attempt.pod()?;
-        let Attempt { delta, warnings, .. } = attempt;
-        let shared = self.resolve_shared(index, &delta)?;
+        let Attempt {
+            delta, there, warnings, ..
+        } = attempt;
         let orders = self.place(index)?;
+        let shared = self.resolve_shared(index, &delta)?;
         Ok(Step {
             index,
             delta,
+            there,
             warnings,
             shared,
             orders,
@@ -225,6 +240,7 @@ impl<'c> Plan<'c> {
     /// Accepts a policy.
     pub(crate) fn commit(&mut self, step: Step<'c>) {
         self.additions.append(step.delta);
+        self.there.append(step.there);
         self.warnings.extend(step.warnings);
         self.shared = step.shared;
         self.orders = step.orders;
@@ -247,7 +263,8 @@ impl<'c> Plan<'c> {
         if wishes.is_empty() {
             return Ok(Resolution::default());
         }
-        let mounts: Vec<_> = self.additions.mounts.iter().chain(&delta.mounts).copied().collect();
+        let mut mounts = self.additions.mounts.clone();
+        append_lists(&mut mounts, delta.mounts.clone());
         let volumes: Vec<_> = self.additions.volumes.iter().chain(&delta.volumes).copied().collect();
         let situation = Situation {
             pod: self.pod,
@@ -290,7 +307,7 @@ impl<'c> Plan<'c> {
                         mount.path
                     ));
                 }
-                None => resolution.app_mounts.push((slot, mount)),
+                None => resolution.app_mounts.entry(slot).or_default().push(mount),
             }
         }
         Ok(())
@@ -335,14 +352,27 @@ impl<'c> Plan<'c> {
             if order.0.is_empty() {
                 continue;
             }
-            let existing: Vec<&str> = Slot::all(list, self.pod)
-                .filter_map(|slot| slot.of(self.pod))
-                .map(|container| &*container.name)
-                .collect();
+            let existing = self.existing(list, index);
             let newcomers: Vec<Newcomer<'_>> = order.0.iter().map(|id| newcomer(self.helper(*id))).collect();
             order.1 = place::place(&existing, &newcomers)?;
         }
         Ok(orders)
+    }
+
+    /// A list as it is, with the wishes of those helpers of accepted policies, and of this one, that are in it.
+    fn existing(&self, list: List, index: usize) -> Vec<Existing<'c>> {
+        let containers = Slot::all(list, self.pod).filter_map(|slot| slot.of(self.pod));
+        let mut existing: Vec<Existing<'c>> = containers.map(|c| Existing::unwilling(&c.name)).collect();
+        for candidate in self.accepted.iter().copied().chain([index]) {
+            let candidate = &self.candidates[candidate];
+            for (helper, presence) in candidate.rendered.helpers.iter().zip(&candidate.present) {
+                if let Some(slot) = presence.slot().filter(|slot| slot.list == list) {
+                    existing[slot.index].before = &helper.placement.before;
+                    existing[slot.index].after = &helper.placement.after;
+                }
+            }
+        }
+        existing
     }
 }
 
@@ -376,10 +406,18 @@ struct Attempt<'p, 'c> {
     plan: &'p Plan<'c>,
     candidate: &'c Candidate<'c>,
     delta: Additions<'c>,
+    /// As in [`Plan`].
+    there: Additions<'c>,
     warnings: Vec<String>,
 }
 
 impl<'c> Attempt<'_, 'c> {
+    /// What all policies so far, and this one, add or would add of one kind.
+    fn planned<'a, T: 'a>(&'a self, kind: impl Fn(&'a Additions<'c>) -> &'a [T]) -> impl Iterator<Item = &'a T> {
+        let all = [&self.plan.additions, &self.plan.there, &self.delta, &self.there];
+        all.into_iter().flat_map(kind)
+    }
+
     fn rendered(&self) -> &'c Rendered {
         &self.candidate.rendered
     }
@@ -391,13 +429,14 @@ impl<'c> Attempt<'_, 'c> {
 
     fn helpers(&mut self) -> Result<(), String> {
         for (index, helper) in self.rendered().helpers.iter().enumerate() {
+            self.container_name(helper)?;
             match &self.candidate.present[index] {
-                Presence::Ours(_) => {}
+                Presence::Ours(_) => self
+                    .there
+                    .ports
+                    .extend(helper.ports.iter().map(|port| (port, &*helper.name))),
                 Presence::Foreign(field) => return Err(foreign(helper, field)),
-                Presence::Absent => {
-                    self.container_name(helper)?;
-                    self.ports(helper)?;
-                }
+                Presence::Absent => self.ports(helper)?,
             }
             for volume in &helper.volumes {
                 self.volume(volume)?;
@@ -417,17 +456,12 @@ impl<'c> Attempt<'_, 'c> {
     }
 
     fn container_name(&self, helper: &Helper) -> Result<(), String> {
-        let planned = self
-            .plan
-            .orders
-            .iter()
-            .flat_map(|(ids, _)| ids)
-            .find(|id| self.plan.helper(**id).name == helper.name);
-        match planned {
-            Some(id) => Err(format!(
+        let mut accepted = self.plan.accepted.iter().map(|index| &self.plan.candidates[*index]);
+        match accepted.find(|other| other.rendered.helpers.iter().any(|theirs| theirs.name == helper.name)) {
+            Some(other) => Err(format!(
                 "container \"{}\" is that of policy \"{}\"",
                 helper.name,
-                self.plan.candidate(id.0).name()
+                other.name()
             )),
             None => Ok(()),
         }
@@ -459,7 +493,7 @@ impl<'c> Attempt<'_, 'c> {
                     ));
                 }
             }
-            let mut planned = self.plan.additions.ports.iter();
+            let mut planned = self.plan.additions.ports.iter().chain(&self.plan.there.ports);
             let planned = planned.find(|(other, _)| {
                 clash(
                     other.number.into(),
@@ -476,20 +510,17 @@ impl<'c> Attempt<'_, 'c> {
     }
 
     fn volume(&mut self, volume: &'c Volume) -> Result<(), String> {
-        let planned = self
-            .plan
-            .additions
-            .volumes
-            .iter()
-            .chain(&self.delta.volumes)
-            .find(|other| other.name == volume.name);
-        match planned {
+        match self
+            .planned(|added| &added.volumes)
+            .find(|other| other.name == volume.name)
+        {
             Some(other) if other.value == volume.value => return Ok(()),
             Some(_) => return Err(format!("another policy adds a different volume \"{}\"", volume.name)),
             None => {}
         }
-        if !self.plan.has_volume(volume, self.candidate.trusts_record())? {
-            self.delta.volumes.push(volume);
+        match self.plan.has_volume(volume, self.candidate.trusts_record())? {
+            true => self.there.volumes.push(volume),
+            false => self.delta.volumes.push(volume),
         }
         Ok(())
     }
@@ -623,12 +654,9 @@ impl<'c> Attempt<'_, 'c> {
         let Some(container) = slot.of(self.plan.pod) else {
             return Ok(());
         };
-        let planned = self.plan.additions.env.iter().chain(&self.delta.env);
-        let planned = planned
-            .into_iter()
-            .find(|(other, there)| *other == slot && there.name == variable.name);
-        match planned {
-            Some((_, there)) if there.value == variable.value => return Ok(()),
+        let planned = self.planned(|added| added.env.get(&slot).map_or(&[], Vec::as_slice));
+        match planned.into_iter().find(|there| there.name == variable.name) {
+            Some(there) if there.value == variable.value => return Ok(()),
             Some(_) => {
                 return Err(format!(
                     "variable {} of container \"{}\" is set differently by another policy",
@@ -644,7 +672,7 @@ impl<'c> Attempt<'_, 'c> {
             .iter()
             .rfind(|there| *there.name == *variable.name)
         {
-            Some(there) if same_variable(there, variable) => {}
+            Some(there) if same_variable(there, variable) => self.there.env.entry(slot).or_default().push(variable),
             Some(_) if endpoint && !self.candidate.trusts_record() => {
                 return Err(format!(
                     "container \"{}\" sets variable {} to another address",
@@ -666,7 +694,7 @@ impl<'c> Attempt<'_, 'c> {
                     );
                     self.warn(message);
                 }
-                self.delta.env.push((slot, variable));
+                self.delta.env.entry(slot).or_default().push(variable);
             }
         }
         Ok(())
@@ -681,20 +709,19 @@ impl<'c> Attempt<'_, 'c> {
                 mount.path
             ))
         };
-        let planned = self.plan.additions.mounts.iter().chain(&self.delta.mounts);
-        match planned
-            .into_iter()
-            .find(|(other, there)| *other == slot && there.path == mount.path)
-        {
-            Some((_, there)) if there.value == mount.value => return Ok(()),
-            Some((_, there)) => return clash(&there.volume),
+        let mut planned = self.planned(|added| added.mounts.get(&slot).map_or(&[], Vec::as_slice));
+        match planned.find(|there| there.path == mount.path) {
+            Some(there) if there.value == mount.value => return Ok(()),
+            Some(there) => return clash(&there.volume),
             None => {}
         }
-        match mounted_at(container, &mount.path) {
-            Some(volume) if volume == mount.volume => {}
+        drop(planned);
+        let lists = match mounted_at(container, &mount.path) {
+            Some(volume) if volume == mount.volume => &mut self.there.mounts,
             Some(volume) => return clash(volume),
-            None => self.delta.mounts.push((slot, mount)),
-        }
+            None => &mut self.delta.mounts,
+        };
+        lists.entry(slot).or_default().push(mount);
         Ok(())
     }
 
@@ -750,28 +777,14 @@ impl<'c> Attempt<'_, 'c> {
     }
 
     fn host_alias(&mut self, alias: &'c HostAlias) -> Result<(), String> {
-        let there = self
-            .plan
-            .pod
-            .spec
-            .host_aliases
-            .items()
-            .iter()
-            .find(|there| *there.ip == *alias.ip);
-        let has_all = there.map(|there| {
-            alias
-                .hostnames
-                .iter()
-                .all(|name| there.hostnames.iter().any(|other| **other == **name))
-        });
-        let planned = self
-            .plan
-            .additions
-            .host_aliases
-            .iter()
-            .chain(&self.delta.host_aliases)
-            .find(|other| other.ip == alias.ip);
-        match has_all.or(planned.map(|planned| *planned == alias)) {
+        let there = self.plan.pod.spec.host_aliases.items().iter();
+        let there = there.filter(|there| *there.ip == *alias.ip);
+        let there = there.map(|there| there.hostnames.iter().map(|name| &**name).collect::<Vec<_>>());
+        let planned = self.planned(|added| &added.host_aliases);
+        let planned = planned.filter(|planned| planned.ip == alias.ip);
+        let planned = planned.map(|planned| planned.hostnames.iter().map(String::as_str).collect());
+        let has_all = |names: Vec<&str>| alias.hostnames.iter().all(|name| names.contains(&name.as_str()));
+        match there.chain(planned).map(has_all).reduce(|a, b| a || b) {
             Some(true) => Ok(()),
             Some(false) => Err(format!("the Pod has a hostAlias for {} with other names", alias.ip)),
             None => {

@@ -1,5 +1,7 @@
 //! The annotations and the label that an injected Pod carries.
 
+use std::collections::BTreeSet;
+
 /// Which policies a Pod carries, as `name@hash`, comma-separated and sorted. A hint, never proof: anyone can write it.
 pub(crate) const INJECTED: &str = "outrigger.dev/injected";
 /// Which selected policies a Pod does not carry, and why.
@@ -18,6 +20,9 @@ pub(crate) enum Record {
     Other,
 }
 
+/// More entries than any Pod has policies: the rest of a record that somebody forged is not looked at.
+const MAX_ENTRIES: usize = 1_000;
+
 /// The entries of [`INJECTED`].
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Injected<'a>(Vec<(&'a str, &'a str)>);
@@ -28,7 +33,8 @@ impl<'a> Injected<'a> {
             .unwrap_or_default()
             .split(',')
             .map(str::trim)
-            .filter(|term| !term.is_empty());
+            .filter(|term| !term.is_empty())
+            .take(MAX_ENTRIES);
         Injected(terms.map(|term| term.split_once('@').unwrap_or((term, ""))).collect())
     }
 
@@ -40,8 +46,9 @@ impl<'a> Injected<'a> {
         }
     }
 
-    pub(crate) fn policies(&self) -> impl Iterator<Item = &'a str> {
-        self.0.iter().map(|(policy, _)| *policy)
+    /// Each once.
+    pub(crate) fn policies(&self) -> BTreeSet<&'a str> {
+        self.0.iter().map(|(policy, _)| *policy).collect()
     }
 
     pub(crate) fn set(&mut self, policy: &'a str, hash: &'a str) {

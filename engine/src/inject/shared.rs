@@ -4,6 +4,8 @@
 //! added and mounted on both sides. Paths are resolved shortest first over all policies, so that the result does not
 //! depend on the order in which policies were loaded.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value, json};
 
 use super::Slot;
@@ -32,7 +34,7 @@ pub(crate) struct Situation<'c> {
     /// All containers that are not ours, for those that are named.
     pub(crate) others: &'c [Slot],
     /// Mounts that the plan adds to the application's containers.
-    pub(crate) mounts: &'c [(Slot, &'c Mount)],
+    pub(crate) mounts: &'c BTreeMap<Slot, Vec<&'c Mount>>,
     /// Volumes that the plan adds.
     pub(crate) volumes: &'c [&'c Volume],
 }
@@ -41,7 +43,7 @@ pub(crate) struct Situation<'c> {
 #[derive(Debug, Default)]
 pub(crate) struct Resolution {
     pub(crate) volumes: Vec<Volume>,
-    pub(crate) app_mounts: Vec<(Slot, Mount)>,
+    pub(crate) app_mounts: BTreeMap<Slot, Vec<Mount>>,
     pub(crate) helper_mounts: Vec<((usize, usize), Mount)>,
 }
 
@@ -87,6 +89,7 @@ impl Resolution {
             .iter()
             .filter_map(|slot| self.covering(*slot, path, situation))
             .collect();
+        let covering = self.without_ours_above(covering);
         if let Some(other) = covering
             .iter()
             .find(|other| other.place != covering[0].place || other.volume != covering[0].volume)
@@ -98,18 +101,28 @@ impl Resolution {
         }
         let nearest = covering.iter().max_by_key(|covering| covering.mount_path.len());
         let mount = match nearest {
-            Some(covering) => {
+            // Also where an earlier call has added it, so that both calls find the same to disagree on.
+            Some(covering) if !covering.is_new_volume_for(path) => {
                 self.check_copy(covering, wish, situation)?;
                 mount_like(covering)
             }
-            None => self.new_volume(wish)?,
+            _ => self.new_volume(wish)?,
         };
-        for slot in targets {
-            if !covering.iter().any(|covering| covering.slot == slot) {
-                self.app_mounts.push((slot, mount.clone()));
-            }
+        let mounted: BTreeSet<Slot> = covering.iter().map(|covering| covering.slot).collect();
+        for slot in targets.into_iter().filter(|slot| !mounted.contains(slot)) {
+            self.app_mounts.entry(slot).or_default().push(mount.clone());
         }
         self.mount_in_helper(wish, mount)
+    }
+
+    /// Where the application mounts a volume below one that we add, its own counts, and the others get it too.
+    fn without_ours_above(&self, mut covering: Vec<Covering>) -> Vec<Covering> {
+        let is_ours = |one: &Covering| self.volumes.iter().any(|volume| volume.name == one.volume);
+        let theirs = covering.iter().filter(|one| !is_ours(one));
+        if let Some(depth) = theirs.map(|one| one.mount_path.len()).max() {
+            covering.retain(|one| !is_ours(one) || one.mount_path.len() >= depth);
+        }
+        covering
     }
 
     fn mount_in_helper(&mut self, wish: &Wish<'_>, mut mount: Mount) -> Result<(), String> {
@@ -153,7 +166,7 @@ impl Resolution {
     /// An empty volume of our own.
     fn new_volume(&mut self, wish: &Wish<'_>) -> Result<Mount, String> {
         let path = &wish.shared.path;
-        let name = names::label_from("outrigger-", path);
+        let name = new_volume_name(path);
         let limits = wish.shared.empty_dir.as_ref();
         match self.volumes.iter_mut().find(|volume| volume.name == name) {
             Some(volume) => agree_on_limits(volume, limits)?,
@@ -182,12 +195,9 @@ impl Resolution {
             slot,
             place: String::new(),
         });
-        let planned = situation
-            .mounts
-            .iter()
-            .copied()
-            .chain(self.app_mounts.iter().map(|(slot, mount)| (*slot, mount)));
-        let planned = planned.filter(|(other, _)| *other == slot).map(|(_, mount)| {
+        let planned = situation.mounts.get(&slot).into_iter().flatten().copied();
+        let planned = planned.chain(self.app_mounts.get(&slot).into_iter().flatten());
+        let planned = planned.map(|mount| {
             let text = |key: &str| {
                 mount
                     .value
@@ -222,7 +232,7 @@ impl Resolution {
     }
 
     /// Whether the helper can mount what the application mounts.
-    fn check_copy(&mut self, covering: &Covering, wish: &Wish<'_>, situation: &Situation<'_>) -> Result<(), String> {
+    fn check_copy(&self, covering: &Covering, wish: &Wish<'_>, situation: &Situation<'_>) -> Result<(), String> {
         let Covering {
             volume,
             mount_path,
@@ -249,14 +259,19 @@ impl Resolution {
                 wish.name
             ));
         }
-        check_variables(covering, wish, situation)?;
-        if mount_path == &wish.shared.path
-            && let Some(own) = self.volumes.iter_mut().find(|own| own.name == *volume)
-        {
-            agree_on_limits(own, wish.shared.empty_dir.as_ref())?;
-        }
-        Ok(())
+        check_variables(covering, wish, situation)
     }
+}
+
+impl Covering {
+    /// Whether it is what [`Resolution::new_volume`] adds for `path`.
+    fn is_new_volume_for(&self, path: &str) -> bool {
+        self.mount_path == path && self.place.is_empty() && self.volume == new_volume_name(path)
+    }
+}
+
+fn new_volume_name(path: &str) -> String {
+    names::label_from("outrigger-", path)
 }
 
 /// A volume's path without a trailing slash.
