@@ -52,7 +52,10 @@ fn table(path: &Path) -> (Table, Vec<Value>) {
 
 fn settings(table: &Table) -> Settings {
     let default = Settings::default();
-    Settings { kubernetes_minor: table.kubernetes_minor.unwrap_or(default.kubernetes_minor), ..default }
+    Settings {
+        kubernetes_minor: table.kubernetes_minor.unwrap_or(default.kubernetes_minor),
+        ..default
+    }
 }
 
 fn report(name: &str, admission: &Admission, pod: &Value) -> String {
@@ -89,8 +92,14 @@ fn golden_cases() {
         let snapshot = snapshot(&policies, &table.namespaces, settings(&table));
         let mut text = String::new();
         for policy in snapshot.policies() {
-            policy.errors().iter().for_each(|error| text += &format!("error: {error}\n"));
-            policy.warnings().iter().for_each(|warning| text += &format!("loaded with a warning: {warning}\n"));
+            policy
+                .errors()
+                .iter()
+                .for_each(|error| text += &format!("error: {error}\n"));
+            policy
+                .warnings()
+                .iter()
+                .for_each(|warning| text += &format!("loaded with a warning: {warning}\n"));
         }
         for case in &table.cases {
             text += &report(&case.name, &decide(&snapshot, &case.namespace, &case.pod), &case.pod);
@@ -116,7 +125,13 @@ fn row_3_a_second_pass_changes_nothing_in_any_golden_case() {
             injected += 1;
             for pod in [pod.clone(), between_the_calls(&pod)] {
                 let second = decide(&snapshot, &case.namespace, &pod);
-                assert_eq!(patch_of(&second), serde_json::json!([]), "{}: {}", path.display(), case.name);
+                assert_eq!(
+                    patch_of(&second),
+                    serde_json::json!([]),
+                    "{}: {}",
+                    path.display(),
+                    case.name
+                );
                 assert_eq!(second.verdict, Verdict::Unchanged, "{}: {}", path.display(), case.name);
             }
         }
@@ -132,7 +147,10 @@ fn row_16_the_order_of_policies_does_not_matter_in_any_golden_case() {
         policies.reverse();
         let backward = snapshot(&policies, &table.namespaces, settings(&table));
         for case in &table.cases {
-            let (a, b) = (decide(&forward, &case.namespace, &case.pod), decide(&backward, &case.namespace, &case.pod));
+            let (a, b) = (
+                decide(&forward, &case.namespace, &case.pod),
+                decide(&backward, &case.namespace, &case.pod),
+            );
             assert_eq!(a.verdict, b.verdict, "{}: {}", path.display(), case.name);
             assert_eq!(a.warnings, b.warnings, "{}: {}", path.display(), case.name);
         }
