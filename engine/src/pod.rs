@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 pub struct PodView<'a> {
     #[serde(borrow, default)]
     metadata: Field<Metadata<'a>>,
-    #[serde(borrow, default, deserialize_with = "spec")]
+    #[serde(borrow, default, deserialize_with = "spec_or_none")]
     pub(crate) spec: Spec<'a>,
 }
 
@@ -124,7 +124,7 @@ pub(crate) struct Metadata<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Spec<'a> {
-    /// `false` where a patch must create `spec` first.
+    /// Whether a patch may add to it without creating it first.
     #[serde(skip)]
     pub(crate) is_there: bool,
     #[serde(borrow, default)]
@@ -383,13 +383,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
     }
 }
 
-fn spec<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Spec<'a>, D::Error> {
-    let spec: Option<Spec<'a>> = Option::deserialize(deserializer)?;
-    Ok(spec.map_or_else(Spec::default, |spec| Spec { is_there: true, ..spec }))
-}
-
 fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn spec_or_none<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Spec<'a>, D::Error> {
+    let spec = Option::<Spec<'a>>::deserialize(deserializer)?;
+    Ok(spec.map_or_else(Spec::default, |spec| Spec { is_there: true, ..spec }))
 }
 
 fn has_items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {

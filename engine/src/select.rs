@@ -295,7 +295,7 @@ fn holds(matches: &Match, subject: &Subject<'_>) -> Result<bool, String> {
 fn unknown(name: &str, snapshot: &Snapshot, namespace: &str) -> String {
     let nearest = crate::names::nearest(name, snapshot.visible_names(namespace));
     let hint = match nearest[..] {
-        [] => String::new(),
+        [] => "; kubectl get clusterinjectionpolicies,injectionpolicies shows those that there are".to_owned(),
         _ => format!("; did you mean \"{}\"?", nearest.join("\" or \"")),
     };
     format!(

@@ -59,9 +59,10 @@ pub(super) fn compile(
     warnings: &mut Vec<String>,
 ) -> Option<Body> {
     let parameters = parameters(spec, errors);
-    let names: Vec<_> = parameters
-        .iter()
-        .map(|parameter| (parameter.name(), parameter.kind()))
+    // Also those that are wrong: that they are is said once, not again wherever they are used.
+    let declared = spec.parameters.iter();
+    let names: Vec<_> = declared
+        .map(|parameter| (parameter.name.as_str(), parameter.kind))
         .collect();
     let mut compiler = Compiler {
         vocabulary: Vocabulary { params: &names },

@@ -62,7 +62,8 @@ pub(super) fn compile(spec: &Value, namespaced: bool) -> (Head, Vec<FieldError>)
         .matches
         .as_ref()
         .and_then(|matches| matches.namespace_selector.as_ref());
-    if !namespaced && spec.enforcement == Enforcement::Required && namespace_selector.is_none_or(is_empty_selector) {
+    let required = spec.enforcement == Enforcement::Required && !namespaced;
+    if required && namespace_selector.is_none_or(is_empty_selector) {
         let message = "a Required policy must say in which namespaces; write a namespaceSelector that is not empty";
         errors.push(FieldError::new("spec.match.namespaceSelector", message));
     }
@@ -101,21 +102,21 @@ fn is_empty_selector(selector: &LabelSelector) -> bool {
 
 fn refuse_cluster_fields(spec: &HeadSpec, errors: &mut Vec<FieldError>) {
     let mut refuse = |path: &str, what: &str| {
-        let message = format!("{what}is the cluster's alone; drop it, or write a ClusterInjectionPolicy");
+        let message = format!("{what} is the cluster's alone; drop it, or write a ClusterInjectionPolicy");
         errors.push(FieldError::new(path, message));
     };
     if spec.enforcement == Enforcement::Required {
-        refuse("spec.enforcement", "Required ");
+        refuse("spec.enforcement", "Required");
     }
     if spec.allowed_namespaces.is_some() {
-        refuse("spec.allowedNamespaces", "");
+        refuse("spec.allowedNamespaces", "this field");
     }
     if spec
         .matches
         .as_ref()
         .is_some_and(|matches| matches.namespace_selector.is_some())
     {
-        refuse("spec.match.namespaceSelector", "");
+        refuse("spec.match.namespaceSelector", "this field");
     }
 }
 

@@ -7,6 +7,7 @@ use kube_cel::cel::objects::OptionalValue;
 
 use super::json::{to_json, type_name};
 use super::limits::STRING_BYTES;
+use super::text::breaks_out;
 
 /// An implementation; the receiver is the first argument. `None`: ask the library.
 pub(super) type Native = fn(&[Value]) -> Result<Option<Value>, String>;
@@ -45,7 +46,19 @@ fn check_length(bytes: usize) -> Result<(), String> {
 /// JSON, and so also YAML, for any value: a string with its quotes, a list or a map in one line.
 fn quote(arguments: &[Value]) -> Result<Option<Value>, String> {
     let value = arguments.first().map_or(Ok(serde_json::Value::Null), to_json)?;
-    text(value.to_string())
+    text(escape_line_breaks(&value.to_string()))
+}
+
+/// JSON in which also those line breaks and control characters are escaped that JSON lets stand, and YAML does not.
+fn escape_line_breaks(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        match breaks_out(character) {
+            true => escaped.push_str(&format!("\\u{:04x}", u32::from(character))),
+            false => escaped.push(character),
+        }
+    }
+    escaped
 }
 
 /// Code points of a string, bytes, or entries (the library counts a string's bytes).

@@ -161,7 +161,7 @@ impl Text {
 }
 
 /// Control characters and the line breaks of YAML and JavaScript.
-fn breaks_out(character: char) -> bool {
+pub(super) fn breaks_out(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 

@@ -72,10 +72,11 @@ fn metadata(patch: &mut Patch, plan: &Plan<'_>, injected: Option<&str>, skipped:
         .map(|(key, value)| (*key, Cow::from(&**value)))
         .collect();
     if let Some(injected) = injected {
-        labels.extend((plan.pod.label(INJECTED) != Some("true")).then_some((INJECTED, "true".into())));
+        let carries_some = !injected.is_empty();
+        labels.extend((carries_some && plan.pod.label(INJECTED) != Some("true")).then_some((INJECTED, "true".into())));
         let differs = plan.pod.annotation(INJECTED) != Some(injected);
         annotations.extend(differs.then_some((INJECTED, injected.into())));
-        if plan.pod.annotation(DEFAULT_CONTAINER).is_none() {
+        if carries_some && plan.pod.annotation(DEFAULT_CONTAINER).is_none() {
             annotations.extend(
                 plan.displaced_first_container()
                     .map(|name| (DEFAULT_CONTAINER, name.into())),

@@ -148,7 +148,10 @@ impl<'a> Inputs<'a> {
             .into_iter()
             .for_each(|message| answer.refuse(422, message));
         for (choice, message) in choices.failed {
-            answer.fail(choice, Failure::new(message));
+            match choice.policy.head().paused {
+                true => answer.pause(choice.policy),
+                false => answer.fail(choice, Failure::new(message)),
+            }
         }
         for (policy, why) in choices.not_selected {
             answer.decide(policy, select::Selection::NotSelected(why).reason());
@@ -173,16 +176,18 @@ impl<'a> Inputs<'a> {
         for (index, candidate) in candidates.iter().enumerate() {
             self.plan_one(index, candidate, &mut plan, &mut injected, &mut answer);
         }
-        std::mem::take(&mut plan.warnings)
+        plan.take_warnings()
             .into_iter()
             .for_each(|warning| answer.warn(warning));
         if answer.is_refused() {
             return answer.finish(None);
         }
+        let touched = !plan.accepted.is_empty();
+        // A record of what is not there must not stay, also where nothing is added.
+        let recorded = touched || injected != *self.injected;
         let injected = injected.to_value();
         let skipped = answer.skipped_annotation(self.pod);
-        let touched = !plan.accepted.is_empty();
-        let patch = emit::emit(&plan, touched.then_some(injected.as_str()), skipped.as_deref());
+        let patch = emit::emit(&plan, recorded.then_some(injected.as_str()), skipped.as_deref());
         if touched {
             answer.audit_annotations.push(("injected", injected));
         }
@@ -191,6 +196,12 @@ impl<'a> Inputs<'a> {
 
     /// Annotations that look like parameters and are none.
     fn warn_of_annotations(&self, choices: &Choices<'_>, answer: &mut Answer) {
+        if self.pod.label(request::INJECT).is_some() {
+            answer.warn(format!(
+                "label {} has no effect on a Pod; write it as an annotation",
+                request::INJECT
+            ));
+        }
         let pod = self.pod.annotations().map(|(key, _)| (key, true));
         let namespace = self.namespace.annotations.keys().map(|key| (key.as_str(), false));
         for (key, of_pod) in pod.chain(namespace) {
@@ -209,6 +220,13 @@ impl<'a> Inputs<'a> {
                     "annotation {key} is not known; did you mean {}?",
                     request::INJECT
                 ));
+            }
+            if of_pod && key.starts_with(select::LABEL_PREFIX) {
+                answer.warn(format!(
+                    "annotation {key} has no effect on a Pod: it is a label of namespaces; write {}: {parameter}",
+                    request::INJECT
+                ));
+                continue;
             }
             let Some(policy) = domain
                 .strip_suffix(".outrigger.dev")
@@ -246,12 +264,7 @@ impl<'a> Inputs<'a> {
     fn prepare(&self, choice: Choice<'a>, answer: &mut Answer) -> Prepared<'a> {
         let policy = choice.policy;
         if policy.head().paused {
-            answer.decide(policy, "paused");
-            answer.warn(format!(
-                "policy \"{}\" is paused; the Pod does not get it",
-                policy.name()
-            ));
-            answer.skip(policy, "paused");
+            answer.pause(policy);
             return Prepared::Done;
         }
         let Some(body) = policy.body() else {
@@ -491,6 +504,15 @@ impl Answer {
 
     fn skip(&mut self, policy: &CompiledPolicy, why: &str) {
         self.skipped.push((policy.name().to_owned(), why.to_owned()));
+    }
+
+    fn pause(&mut self, policy: &CompiledPolicy) {
+        self.decide(policy, "paused");
+        self.warn(format!(
+            "policy \"{}\" is paused; the Pod does not get it",
+            policy.name()
+        ));
+        self.skip(policy, "paused");
     }
 
     /// A selected policy cannot be injected: the Pod is refused, or goes without.

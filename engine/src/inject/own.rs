@@ -20,6 +20,16 @@ const DROPPED_WHEN_ZERO: [&str; 9] = [
     "initialDelaySeconds",
 ];
 
+/// Maps that it leaves out when they are empty. An empty struct says something: `emptyDir: {}` is a source.
+const DROPPED_WHEN_EMPTY: [&str; 6] = [
+    "resources",
+    "limits",
+    "requests",
+    "matchLabels",
+    "volumeAttributes",
+    "options",
+];
+
 /// The path of the first field that `wanted` sets and `existing` does not have with the same value; `None` when all is
 /// there. Top-level fields named in `ignored` may differ.
 pub(crate) fn difference(existing: &Value, wanted: &Value, ignored: &[String]) -> Option<String> {
@@ -103,7 +113,7 @@ fn may_be_dropped(key: &str, wanted: &Value) -> bool {
         Value::Number(number) => number.as_f64() == Some(0.0),
         Value::Null => return true,
         Value::Array(items) => return items.is_empty(),
-        Value::Object(members) => return members.is_empty(),
+        Value::Object(members) => return members.is_empty() && DROPPED_WHEN_EMPTY.contains(&key),
     };
     zero_scalar && DROPPED_WHEN_ZERO.contains(&key)
 }
@@ -148,6 +158,7 @@ mod tests {
             ),
             (json!({"resources": {"limits": {"cpu": "2"}}}), "resources.limits.cpu"),
             (json!({"resources": "none"}), "resources"),
+            (json!({"emptyDir": {}}), "emptyDir"),
         ] {
             assert_eq!(difference(&existing, &wanted, &[]).as_deref(), Some(path));
         }

@@ -11,7 +11,7 @@ use super::record::Record;
 use super::shared::{self, Resolution, Situation, Wish};
 use super::{List, Slot};
 use crate::compile::Body;
-use crate::pod::{Container, EnvVar as PodEnvVar, PodView};
+use crate::pod::{Container, EnvVar as PodEnvVar, PodView, VolumeMount};
 use crate::policy::{Enforcement, Position};
 use crate::render::{EnvVar, Helper, HostAlias, Kind, MaybeOwned, Mount, PortClaim, Rendered, Volume};
 use crate::select::Choice;
@@ -69,7 +69,7 @@ impl Candidate<'_> {
     }
 }
 
-/// What policies add.
+/// What one policy adds.
 #[derive(Debug, Default)]
 pub(crate) struct Additions<'c> {
     pub(crate) ports: Vec<(&'c PortClaim, &'c str)>,
@@ -112,8 +112,8 @@ type Orders = [(Vec<HelperId>, Vec<Item>); 2];
 /// A policy that can be accepted, and the plan with it.
 pub(crate) struct Step<'c> {
     index: usize,
+    claims: Additions<'c>,
     delta: Additions<'c>,
-    there: Additions<'c>,
     warnings: Vec<String>,
     shared: Resolution,
     orders: Orders,
@@ -129,13 +129,13 @@ pub(crate) struct Plan<'c> {
     app_init: Vec<Slot>,
     others: Vec<Slot>,
     pub(crate) accepted: Vec<usize>,
+    /// What the accepted policies want to be there, also where an earlier call has added it: a later policy that
+    /// contradicts it must fail in both calls, for the same reason.
+    claims: Additions<'c>,
     pub(crate) additions: Additions<'c>,
-    /// What accepted policies would add, were it not there already; in the second call that is what the first one added.
-    /// Later policies clash with it all the same, so that the second call finds what the first one found.
-    there: Additions<'c>,
     pub(crate) shared: Resolution,
     pub(crate) orders: Orders,
-    pub(crate) warnings: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl<'c> Plan<'c> {
@@ -171,8 +171,8 @@ impl<'c> Plan<'c> {
             app_init,
             others,
             accepted: Vec::new(),
+            claims: Additions::default(),
             additions: Additions::default(),
-            there: Additions::default(),
             shared: Resolution::default(),
             orders: Default::default(),
             warnings: Vec::new(),
@@ -188,6 +188,10 @@ impl<'c> Plan<'c> {
             None => first.index == 0,
         };
         (!is_first).then(|| first.of(self.pod).map_or("", |container| &*container.name))
+    }
+
+    pub(crate) fn candidate(&self, index: usize) -> &'c Candidate<'c> {
+        &self.candidates[index]
     }
 
     pub(crate) fn helper(&self, (candidate, helper): HelperId) -> &'c Helper {
@@ -215,22 +219,27 @@ impl<'c> Plan<'c> {
         let mut attempt = Attempt {
             plan: self,
             candidate,
+            claims: Additions::default(),
             delta: Additions::default(),
-            there: Additions::default(),
             warnings: Vec::new(),
         };
         attempt.helpers()?;
         attempt.application()?;
         attempt.pod()?;
+        attempt.all_volumes_exist()?;
         let Attempt {
-            delta, there, warnings, ..
+            claims,
+            delta,
+            warnings,
+            ..
         } = attempt;
+        // First what depends on names only: that fails alike in both calls.
         let orders = self.place(index)?;
         let shared = self.resolve_shared(index, &delta)?;
         Ok(Step {
             index,
+            claims,
             delta,
-            there,
             warnings,
             shared,
             orders,
@@ -239,12 +248,24 @@ impl<'c> Plan<'c> {
 
     /// Accepts a policy.
     pub(crate) fn commit(&mut self, step: Step<'c>) {
+        self.claims.append(step.claims);
         self.additions.append(step.delta);
-        self.there.append(step.there);
         self.warnings.extend(step.warnings);
         self.shared = step.shared;
         self.orders = step.orders;
         self.accepted.push(step.index);
+    }
+
+    /// What there is to warn about, now that all policies are planned.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        let mut warnings = std::mem::take(&mut self.warnings);
+        let of_shared = self.shared.warnings.iter();
+        warnings.extend(
+            of_shared.map(|((candidate, _), warning)| {
+                format!("policy \"{}\": {warning}", self.candidates[*candidate].name())
+            }),
+        );
+        warnings
     }
 
     fn resolve_shared(&self, index: usize, delta: &Additions<'c>) -> Result<Resolution, String> {
@@ -274,16 +295,16 @@ impl<'c> Plan<'c> {
             volumes: &volumes,
         };
         let mut resolution = shared::resolve(&wishes, &situation)?;
-        self.keep_new_volumes(&mut resolution)?;
+        self.keep_new_volumes(&mut resolution, self.candidates[index].trusts_record())?;
         self.keep_new_helper_mounts(&mut resolution)?;
         Ok(resolution)
     }
 
     /// Drops volumes of our own that the Pod has already.
-    fn keep_new_volumes(&self, resolution: &mut Resolution) -> Result<(), String> {
+    fn keep_new_volumes(&self, resolution: &mut Resolution, trusts_record: bool) -> Result<(), String> {
         let volumes = std::mem::take(&mut resolution.volumes);
         for volume in volumes {
-            if !self.has_volume(&volume, false)? {
+            if !self.has_volume(&volume, trusts_record)? {
                 resolution.volumes.push(volume);
             }
         }
@@ -298,12 +319,13 @@ impl<'c> Plan<'c> {
                 resolution.helper_mounts.push((id, mount));
                 continue;
             };
-            match mounted_at(slot.of(self.pod), &mount.path) {
-                Some(volume) if volume == mount.volume => {}
-                Some(volume) => {
+            match mount_at(slot.of(self.pod), &mount.path) {
+                Some(there) if *there.name == *mount.volume => {}
+                Some(there) => {
                     return Err(format!(
-                        "container \"{}\" has volume \"{volume}\" at {}",
+                        "container \"{}\" has volume \"{}\" at {}",
                         self.helper(id).name,
+                        there.name,
                         mount.path
                     ));
                 }
@@ -330,11 +352,27 @@ impl<'c> Plan<'c> {
             Some(None) => Ok(true),
             _ if trusts_record => Ok(true),
             Some(Some(path)) => Err(format!(
-                "the Pod has another volume \"{}\" (it differs in {path})",
+                "the Pod has another volume \"{}\" (it differs in {path}); give yours another name",
                 volume.name
             )),
             None => Err(format!("the Pod's volume \"{}\" cannot be read", volume.name)),
         }
+    }
+
+    /// The containers that are there. Our own still have their wishes about those that are to come.
+    fn existing(&self, list: List, index: usize) -> Vec<Existing<'c>> {
+        let containers = Slot::all(list, self.pod).filter_map(|slot| slot.of(self.pod));
+        let mut existing: Vec<Existing<'c>> = containers.map(|c| Existing::unwilling(&c.name)).collect();
+        for candidate in self.accepted.iter().copied().chain([index]) {
+            let candidate = &self.candidates[candidate];
+            for (helper, presence) in candidate.rendered.helpers.iter().zip(&candidate.present) {
+                if let Some(slot) = presence.slot().filter(|slot| slot.list == list) {
+                    existing[slot.index].before = &helper.placement.before;
+                    existing[slot.index].after = &helper.placement.after;
+                }
+            }
+        }
+        existing
     }
 
     fn place(&self, index: usize) -> Result<Orders, String> {
@@ -358,22 +396,6 @@ impl<'c> Plan<'c> {
         }
         Ok(orders)
     }
-
-    /// A list as it is, with the wishes of those helpers of accepted policies, and of this one, that are in it.
-    fn existing(&self, list: List, index: usize) -> Vec<Existing<'c>> {
-        let containers = Slot::all(list, self.pod).filter_map(|slot| slot.of(self.pod));
-        let mut existing: Vec<Existing<'c>> = containers.map(|c| Existing::unwilling(&c.name)).collect();
-        for candidate in self.accepted.iter().copied().chain([index]) {
-            let candidate = &self.candidates[candidate];
-            for (helper, presence) in candidate.rendered.helpers.iter().zip(&candidate.present) {
-                if let Some(slot) = presence.slot().filter(|slot| slot.list == list) {
-                    existing[slot.index].before = &helper.placement.before;
-                    existing[slot.index].after = &helper.placement.after;
-                }
-            }
-        }
-        existing
-    }
 }
 
 fn newcomer(helper: &Helper) -> Newcomer<'_> {
@@ -390,34 +412,28 @@ fn newcomer(helper: &Helper) -> Newcomer<'_> {
     }
 }
 
-/// The volume that a container mounts at exactly `path`.
-fn mounted_at<'p>(container: Option<&'p Container<'p>>, path: &str) -> Option<&'p str> {
-    let mounts = container?.volume_mounts.items().iter();
-    mounts
-        .map(|mount| (&mount.mount_path, &mount.name))
-        .find_map(|(there, volume)| {
-            let there = there.trim_end_matches('/');
-            (there == path.trim_end_matches('/')).then_some(&**volume)
-        })
+/// What a container mounts at exactly `path`.
+fn mount_at<'p>(container: Option<&'p Container<'p>>, path: &str) -> Option<&'p VolumeMount<'p>> {
+    let mut mounts = container?.volume_mounts.items().iter();
+    mounts.find(|mount| mount.mount_path.trim_end_matches('/') == path.trim_end_matches('/'))
+}
+
+/// Whether both show the same part of the same volume.
+fn same_mount(there: &VolumeMount<'_>, wanted: &Mount) -> bool {
+    let text = |key: &str| wanted.value.get(key).and_then(Value::as_str).unwrap_or_default();
+    *there.name == *wanted.volume && *there.sub_path == *text("subPath") && *there.sub_path_expr == *text("subPathExpr")
 }
 
 /// One policy on its way into a plan.
 struct Attempt<'p, 'c> {
     plan: &'p Plan<'c>,
     candidate: &'c Candidate<'c>,
+    claims: Additions<'c>,
     delta: Additions<'c>,
-    /// As in [`Plan`].
-    there: Additions<'c>,
     warnings: Vec<String>,
 }
 
 impl<'c> Attempt<'_, 'c> {
-    /// What all policies so far, and this one, add or would add of one kind.
-    fn planned<'a, T: 'a>(&'a self, kind: impl Fn(&'a Additions<'c>) -> &'a [T]) -> impl Iterator<Item = &'a T> {
-        let all = [&self.plan.additions, &self.plan.there, &self.delta, &self.there];
-        all.into_iter().flat_map(kind)
-    }
-
     fn rendered(&self) -> &'c Rendered {
         &self.candidate.rendered
     }
@@ -431,13 +447,12 @@ impl<'c> Attempt<'_, 'c> {
         for (index, helper) in self.rendered().helpers.iter().enumerate() {
             self.container_name(helper)?;
             match &self.candidate.present[index] {
-                Presence::Ours(_) => self
-                    .there
-                    .ports
-                    .extend(helper.ports.iter().map(|port| (port, &*helper.name))),
+                Presence::Ours(_) => {}
                 Presence::Foreign(field) => return Err(foreign(helper, field)),
                 Presence::Absent => self.ports(helper)?,
             }
+            let ports = helper.ports.iter().map(|claim| (claim, helper.name.as_str()));
+            self.claims.ports.extend(ports);
             for volume in &helper.volumes {
                 self.volume(volume)?;
             }
@@ -446,31 +461,26 @@ impl<'c> Attempt<'_, 'c> {
             }
             self.metrics(helper)?;
         }
-        // After all volumes: a mount may mean one that a later entry brings.
-        for (index, helper) in self.rendered().helpers.iter().enumerate() {
-            if self.candidate.present[index] == Presence::Absent {
-                self.mounted_volumes_exist(&helper.mounts, &helper.name)?;
-            }
-        }
         Ok(())
     }
 
+    /// No other policy has a container of that name, planned or in the Pod already.
     fn container_name(&self, helper: &Helper) -> Result<(), String> {
-        let mut accepted = self.plan.accepted.iter().map(|index| &self.plan.candidates[*index]);
-        match accepted.find(|other| other.rendered.helpers.iter().any(|theirs| theirs.name == helper.name)) {
-            Some(other) => Err(format!(
-                "container \"{}\" is that of policy \"{}\"",
+        let mut accepted = self.plan.accepted.iter().map(|index| self.plan.candidate(*index));
+        let other = accepted.find(|other| other.rendered.helpers.iter().any(|theirs| theirs.name == helper.name));
+        other.map_or(Ok(()), |other| {
+            Err(format!(
+                "container \"{}\" is that of policy \"{}\"; one Pod cannot have both",
                 helper.name,
                 other.name()
-            )),
-            None => Ok(()),
-        }
+            ))
+        })
     }
 
     fn ports(&mut self, helper: &'c Helper) -> Result<(), String> {
         if self.plan.pod.spec.host_network && !self.candidate.body.allow_host_network && !helper.ports.is_empty() {
             return Err(format!(
-                "it claims port {} in a Pod that uses the node's network (hostNetwork)",
+                "it claims port {} in a Pod that uses the node's network (hostNetwork); the policy must say allowHostNetwork for that",
                 helper.ports[0].number
             ));
         }
@@ -493,8 +503,7 @@ impl<'c> Attempt<'_, 'c> {
                     ));
                 }
             }
-            let mut planned = self.plan.additions.ports.iter().chain(&self.plan.there.ports);
-            let planned = planned.find(|(other, _)| {
+            let planned = self.plan.claims.ports.iter().find(|(other, _)| {
                 clash(
                     other.number.into(),
                     &other.protocol,
@@ -504,42 +513,49 @@ impl<'c> Attempt<'_, 'c> {
             if let Some((other, owner)) = planned {
                 return Err(taken(claim, other.number == claim.number, owner));
             }
-            self.delta.ports.push((claim, &helper.name));
         }
         Ok(())
     }
 
     fn volume(&mut self, volume: &'c Volume) -> Result<(), String> {
-        match self
-            .planned(|added| &added.volumes)
-            .find(|other| other.name == volume.name)
-        {
+        let mut planned = self.plan.claims.volumes.iter().chain(&self.claims.volumes);
+        match planned.find(|other| other.name == volume.name) {
             Some(other) if other.value == volume.value => return Ok(()),
             Some(_) => return Err(format!("another policy adds a different volume \"{}\"", volume.name)),
-            None => {}
+            None => self.claims.volumes.push(volume),
         }
-        match self.plan.has_volume(volume, self.candidate.trusts_record())? {
-            true => self.there.volumes.push(volume),
-            false => self.delta.volumes.push(volume),
+        if !self.plan.has_volume(volume, self.candidate.trusts_record())? {
+            self.delta.volumes.push(volume);
         }
         Ok(())
     }
 
-    fn mounted_volumes_exist(&self, mounts: &[Mount], container: &str) -> Result<(), String> {
+    /// Only now: a mount may mean a volume that a later part of the policy brings.
+    fn all_volumes_exist(&self) -> Result<(), String> {
+        for (helper, presence) in self.rendered().helpers.iter().zip(&self.candidate.present) {
+            if *presence == Presence::Absent {
+                self.volumes_exist(helper.mounts.iter().map(|mount| (helper.name.as_str(), mount)))?;
+            }
+        }
+        self.delta.mounts.iter().try_for_each(|(slot, mounts)| {
+            let name = self.container_at(*slot);
+            self.volumes_exist(mounts.iter().map(|mount| (name, *mount)))
+        })
+    }
+
+    fn container_at(&self, slot: Slot) -> &'c str {
+        slot.of(self.plan.pod).map_or("", |container| &container.name)
+    }
+
+    fn volumes_exist<'m>(&self, mut mounts: impl Iterator<Item = (&'m str, &'m Mount)>) -> Result<(), String> {
         let known = |name: &str| {
-            let planned = self.plan.additions.volumes.iter().chain(&self.delta.volumes);
-            self.plan
-                .pod
-                .spec
-                .volumes
-                .items()
-                .iter()
-                .any(|volume| &*volume.name == name)
-                || planned.into_iter().any(|volume| volume.name == name)
+            let mut there = self.plan.pod.spec.volumes.items().iter();
+            let mut planned = self.plan.claims.volumes.iter().chain(&self.claims.volumes);
+            there.any(|volume| &*volume.name == name) || planned.any(|volume| volume.name == name)
         };
-        match mounts.iter().find(|mount| !known(&mount.volume)) {
-            Some(mount) => Err(format!(
-                "container \"{container}\" mounts volume \"{}\", which neither the Pod nor the policy has",
+        match mounts.find(|(_, mount)| !known(&mount.volume)) {
+            Some((container, mount)) => Err(format!(
+                "container \"{container}\" mounts volume \"{}\", which neither the Pod nor the policy has; add it under spec.pod.volumes",
                 mount.volume
             )),
             None => Ok(()),
@@ -555,7 +571,11 @@ impl<'c> Attempt<'_, 'c> {
         match self.plan.pod.annotation(key).or(planned) {
             Some(there) if there == value => {}
             Some(_) if self.candidate.trusts_record() => {}
-            Some(_) => return Err(format!("annotation {key} has another value")),
+            Some(_) => {
+                return Err(format!(
+                    "annotation {key} has another value already; take that out, or do without this policy"
+                ));
+            }
             None => self.delta.annotations.push((key, value.into())),
         }
         Ok(())
@@ -624,11 +644,7 @@ impl<'c> Attempt<'_, 'c> {
                 self.app_mount(*slot, mount)?;
             }
         }
-        if slots.is_empty() {
-            Ok(())
-        } else {
-            self.mounted_volumes_exist(&app.mounts, "of the application")
-        }
+        Ok(())
     }
 
     /// The application's containers that `names` means, and its init containers that only an ambassador reaches.
@@ -644,7 +660,10 @@ impl<'c> Attempt<'_, 'c> {
         let app = &self.rendered().app;
         let unused = app.env.is_empty() && app.mounts.is_empty();
         if named.is_empty() && !unused {
-            return Err(format!("no container is named \"{}\"", names.join("\" or \"")));
+            return Err(format!(
+                "spec.app.containers: no container is named \"{}\"",
+                names.join("\" or \"")
+            ));
         }
         Ok((named, Vec::new()))
     }
@@ -654,8 +673,13 @@ impl<'c> Attempt<'_, 'c> {
         let Some(container) = slot.of(self.plan.pod) else {
             return Ok(());
         };
-        let planned = self.planned(|added| added.env.get(&slot).map_or(&[], Vec::as_slice));
-        match planned.into_iter().find(|there| there.name == variable.name) {
+        let planned = [&self.plan.claims, &self.claims].map(|claims| claims.env.get(&slot));
+        match planned
+            .into_iter()
+            .flatten()
+            .flatten()
+            .find(|there| there.name == variable.name)
+        {
             Some(there) if there.value == variable.value => return Ok(()),
             Some(_) => {
                 return Err(format!(
@@ -672,10 +696,10 @@ impl<'c> Attempt<'_, 'c> {
             .iter()
             .rfind(|there| *there.name == *variable.name)
         {
-            Some(there) if same_variable(there, variable) => self.there.env.entry(slot).or_default().push(variable),
+            Some(there) if same_variable(there, variable) => self.claims.env.entry(slot).or_default().push(variable),
             Some(_) if endpoint && !self.candidate.trusts_record() => {
                 return Err(format!(
-                    "container \"{}\" sets variable {} to another address",
+                    "container \"{}\" sets variable {} to another address; drop the variable, or do without this policy",
                     container.name, variable.name
                 ));
             }
@@ -694,6 +718,7 @@ impl<'c> Attempt<'_, 'c> {
                     );
                     self.warn(message);
                 }
+                self.claims.env.entry(slot).or_default().push(variable);
                 self.delta.env.entry(slot).or_default().push(variable);
             }
         }
@@ -701,27 +726,34 @@ impl<'c> Attempt<'_, 'c> {
     }
 
     fn app_mount(&mut self, slot: Slot, mount: &'c Mount) -> Result<(), String> {
-        let container = slot.of(self.plan.pod);
-        let name = container.map_or("", |container| &container.name);
+        let name = self.container_at(slot);
         let clash = |volume: &str| {
+            let what = match volume == mount.volume {
+                true => "with another subPath".to_owned(),
+                false => format!("where the policy mounts \"{}\"", mount.volume),
+            };
+            let path = &mount.path;
             Err(format!(
-                "container \"{name}\" mounts volume \"{volume}\" at {}",
-                mount.path
+                "container \"{name}\" mounts volume \"{volume}\" at {path}, {what}; one of them must go elsewhere"
             ))
         };
-        let mut planned = self.planned(|added| added.mounts.get(&slot).map_or(&[], Vec::as_slice));
-        match planned.find(|there| there.path == mount.path) {
+        let planned = [&self.plan.claims, &self.claims].map(|claims| claims.mounts.get(&slot));
+        match planned
+            .into_iter()
+            .flatten()
+            .flatten()
+            .find(|there| there.path == mount.path)
+        {
             Some(there) if there.value == mount.value => return Ok(()),
             Some(there) => return clash(&there.volume),
             None => {}
         }
-        drop(planned);
-        let lists = match mounted_at(container, &mount.path) {
-            Some(volume) if volume == mount.volume => &mut self.there.mounts,
-            Some(volume) => return clash(volume),
-            None => &mut self.delta.mounts,
-        };
-        lists.entry(slot).or_default().push(mount);
+        match mount_at(slot.of(self.plan.pod), &mount.path) {
+            Some(there) if same_mount(there, mount) || self.candidate.trusts_record() => {}
+            Some(there) => return clash(&there.name),
+            None => self.delta.mounts.entry(slot).or_default().push(mount),
+        }
+        self.claims.mounts.entry(slot).or_default().push(mount);
         Ok(())
     }
 
@@ -737,7 +769,11 @@ impl<'c> Attempt<'_, 'c> {
                 .map(|(_, value)| *value);
             match self.plan.pod.label(key).or(planned) {
                 Some(there) if there == value => {}
-                Some(there) => return Err(format!("label {key} has the value \"{there}\"")),
+                Some(there) => {
+                    return Err(format!(
+                        "label {key} has the value \"{there}\" already, not \"{value}\""
+                    ));
+                }
                 None => self.delta.labels.push((key, value)),
             }
         }
@@ -780,13 +816,17 @@ impl<'c> Attempt<'_, 'c> {
         let there = self.plan.pod.spec.host_aliases.items().iter();
         let there = there.filter(|there| *there.ip == *alias.ip);
         let there = there.map(|there| there.hostnames.iter().map(|name| &**name).collect::<Vec<_>>());
-        let planned = self.planned(|added| &added.host_aliases);
+        let planned = self.plan.additions.host_aliases.iter().chain(&self.delta.host_aliases);
         let planned = planned.filter(|planned| planned.ip == alias.ip);
         let planned = planned.map(|planned| planned.hostnames.iter().map(String::as_str).collect());
+        // The Pod may have several entries for one address.
         let has_all = |names: Vec<&str>| alias.hostnames.iter().all(|name| names.contains(&name.as_str()));
         match there.chain(planned).map(has_all).reduce(|a, b| a || b) {
             Some(true) => Ok(()),
-            Some(false) => Err(format!("the Pod has a hostAlias for {} with other names", alias.ip)),
+            Some(false) => Err(format!(
+                "the Pod has a hostAlias for {} without all of the policy's names; add them to it",
+                alias.ip
+            )),
             None => {
                 self.delta.host_aliases.push(alias);
                 Ok(())
@@ -797,8 +837,12 @@ impl<'c> Attempt<'_, 'c> {
     fn share_process_namespace(&mut self) -> Result<(), String> {
         match self.plan.pod.spec.share_process_namespace {
             Some(true) => Ok(()),
-            Some(false) => Err("the Pod says shareProcessNamespace: false".into()),
-            None if self.plan.pod.spec.host_pid => Err("the Pod uses the node's processes (hostPID)".into()),
+            Some(false) => {
+                Err("the Pod says shareProcessNamespace: false; drop that, or do without this policy".into())
+            }
+            None if self.plan.pod.spec.host_pid => {
+                Err("the Pod uses the node's processes (hostPID), so its containers cannot share their own".into())
+            }
             None => {
                 self.delta.share_process_namespace = true;
                 Ok(())
@@ -809,7 +853,7 @@ impl<'c> Attempt<'_, 'c> {
 
 fn foreign(helper: &Helper, field: &str) -> String {
     format!(
-        "the Pod has a container \"{}\" that differs from the policy's in {field}",
+        "the Pod has a container \"{}\" that differs from the policy's in {field}; give yours another name",
         helper.name
     )
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::names;
+
 /// Which policies a Pod carries, as `name@hash`, comma-separated and sorted. A hint, never proof: anyone can write it.
 pub(crate) const INJECTED: &str = "outrigger.dev/injected";
 /// Which selected policies a Pod does not carry, and why.
@@ -29,13 +31,11 @@ pub(crate) struct Injected<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Injected<'a> {
     pub(crate) fn parse(value: Option<&'a str>) -> Injected<'a> {
-        let terms = value
-            .unwrap_or_default()
-            .split(',')
-            .map(str::trim)
-            .filter(|term| !term.is_empty())
-            .take(MAX_ENTRIES);
-        Injected(terms.map(|term| term.split_once('@').unwrap_or((term, ""))).collect())
+        let terms = value.unwrap_or_default().split(',');
+        let records = terms.filter_map(|term| term.trim().split_once('@'));
+        // What could not be a record is not kept.
+        let kept = records.filter(|(policy, hash)| names::dns_label(policy).is_ok() && names::dns_label(hash).is_ok());
+        Injected(kept.take(MAX_ENTRIES).collect())
     }
 
     pub(crate) fn of(&self, policy: &str, hash: &str) -> Record {
@@ -75,13 +75,12 @@ mod tests {
 
     #[test]
     fn records_are_read_and_written() {
-        let mut injected = Injected::parse(Some("b@2, a@1,broken,"));
+        let mut injected = Injected::parse(Some("b@2, a@1,broken,c@,@@,B@2,"));
         assert_eq!(injected.of("a", "1"), Record::Same);
         assert_eq!(injected.of("a", "2"), Record::Other);
-        assert_eq!(injected.of("broken", "2"), Record::Other);
+        assert_eq!(injected.of("broken", "2"), Record::None);
         assert_eq!(injected.of("c", "2"), Record::None);
         injected.set("a", "2");
-        injected.remove("broken");
         assert_eq!(injected.to_value(), "a@2,b@2");
         assert_eq!(Injected::parse(None).to_value(), "");
     }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::Slot;
 use crate::names;
-use crate::pod::{Container, PodView};
+use crate::pod::{Container, PodView, VolumeMount};
 use crate::render::{Mount, SharedVolume, Volume, outside_system_directories};
 
 /// A helper that wants to share a directory.
@@ -45,6 +45,8 @@ pub(crate) struct Resolution {
     pub(crate) volumes: Vec<Volume>,
     pub(crate) app_mounts: BTreeMap<Slot, Vec<Mount>>,
     pub(crate) helper_mounts: Vec<((usize, usize), Mount)>,
+    /// By helper.
+    pub(crate) warnings: Vec<((usize, usize), String)>,
 }
 
 /// A mount that covers a shared path.
@@ -61,6 +63,16 @@ struct Covering {
     place: String,
 }
 
+impl Covering {
+    /// The volume, and which part of it the path is in.
+    fn described(&self) -> String {
+        match self.place.as_str() {
+            "" => format!("\"{}\"", self.volume),
+            place => format!("{place} of \"{}\"", self.volume),
+        }
+    }
+}
+
 /// Resolves all wishes.
 ///
 /// # Errors
@@ -73,10 +85,13 @@ pub(crate) fn resolve(wishes: &[Wish<'_>], situation: &Situation<'_>) -> Result<
         key(a).cmp(&key(b)).then_with(|| a.shared.path.cmp(&b.shared.path))
     });
     let mut resolution = Resolution::default();
-    for wish in ordered {
+    for wish in &ordered {
         resolution
             .grant(wish, situation)
             .map_err(|message| format!("shared directory {}: {message}", wish.shared.path))?;
+    }
+    for wish in ordered {
+        resolution.warn_of_hidden_mounts(wish, situation);
     }
     Ok(resolution)
 }
@@ -95,18 +110,24 @@ impl Resolution {
             .find(|other| other.place != covering[0].place || other.volume != covering[0].volume)
         {
             return Err(format!(
-                "containers \"{}\" and \"{}\" mount different volumes there (\"{}\" and \"{}\"); mount one in both, or name the containers that take part",
-                covering[0].container, other.container, covering[0].volume, other.volume
+                "containers \"{}\" and \"{}\" mount different volumes there ({} and {}); mount one in both, or name the containers that take part",
+                covering[0].container,
+                other.container,
+                covering[0].described(),
+                other.described()
             ));
         }
         let nearest = covering.iter().max_by_key(|covering| covering.mount_path.len());
         let mount = match nearest {
-            // Also where an earlier call has added it, so that both calls find the same to disagree on.
-            Some(covering) if !covering.is_new_volume_for(path) => {
+            // An earlier call added it; policies that share it must still agree.
+            Some(covering) if covering.volume == volume_name(path) && covering.mount_path == *path => {
+                self.new_volume(wish)?
+            }
+            Some(covering) => {
                 self.check_copy(covering, wish, situation)?;
                 mount_like(covering)
             }
-            _ => self.new_volume(wish)?,
+            None => self.new_volume(wish)?,
         };
         let mounted: BTreeSet<Slot> = covering.iter().map(|covering| covering.slot).collect();
         for slot in targets.into_iter().filter(|slot| !mounted.contains(slot)) {
@@ -125,11 +146,43 @@ impl Resolution {
         covering
     }
 
+    /// A volume below a shared directory is part of it for the application, and not for the helper.
+    fn warn_of_hidden_mounts(&mut self, wish: &Wish<'_>, situation: &Situation<'_>) {
+        let path = &wish.shared.path;
+        let seen = |there: &str| {
+            let mut granted = self.helper_mounts.iter().filter(|(helper, _)| *helper == wish.helper);
+            granted.any(|(_, mount)| mount.path == there) || wish.mounts.iter().any(|own| own.path == there)
+        };
+        let slots = targets(wish, situation).unwrap_or_default();
+        let containers = slots.iter().filter_map(|slot| slot.of(situation.pod));
+        let mounts =
+            containers.flat_map(|container| container.volume_mounts.items().iter().map(move |m| (container, m)));
+        let hidden = mounts.filter(|(_, mount)| {
+            let there = trimmed(&mount.mount_path);
+            there != path && below(path, there).is_some() && !seen(there)
+        });
+        let warning = |(container, mount): (&Container<'_>, &VolumeMount<'_>)| {
+            format!(
+                "shared directory {path}: container \"{}\" mounts volume \"{}\" at {}, which \"{}\" does not see; share that path too",
+                container.name, mount.name, mount.mount_path, wish.name
+            )
+        };
+        let warnings: Vec<String> = hidden.map(warning).collect();
+        self.warnings
+            .extend(warnings.into_iter().map(|warning| (wish.helper, warning)));
+    }
+
     fn mount_in_helper(&mut self, wish: &Wish<'_>, mut mount: Mount) -> Result<(), String> {
         if wish.shared.read_only
             && let Some(members) = mount.value.as_object_mut()
         {
             members.insert("readOnly".into(), true.into());
+        }
+        if let Some(own) = wish.mounts.iter().find(|own| hides(own, &mount, wish)) {
+            return Err(format!(
+                "container \"{}\" mounts volume \"{}\" at {} itself, which hides the directory; mount that elsewhere",
+                wish.name, own.volume, own.path
+            ));
         }
         if let Some(own) = wish.mounts.iter().find(|own| own.path == mount.path) {
             return match own.volume == mount.volume {
@@ -166,7 +219,7 @@ impl Resolution {
     /// An empty volume of our own.
     fn new_volume(&mut self, wish: &Wish<'_>) -> Result<Mount, String> {
         let path = &wish.shared.path;
-        let name = new_volume_name(path);
+        let name = volume_name(path);
         let limits = wish.shared.empty_dir.as_ref();
         match self.volumes.iter_mut().find(|volume| volume.name == name) {
             Some(volume) => agree_on_limits(volume, limits)?,
@@ -232,7 +285,7 @@ impl Resolution {
     }
 
     /// Whether the helper can mount what the application mounts.
-    fn check_copy(&self, covering: &Covering, wish: &Wish<'_>, situation: &Situation<'_>) -> Result<(), String> {
+    fn check_copy(&mut self, covering: &Covering, wish: &Wish<'_>, situation: &Situation<'_>) -> Result<(), String> {
         let Covering {
             volume,
             mount_path,
@@ -259,18 +312,23 @@ impl Resolution {
                 wish.name
             ));
         }
-        check_variables(covering, wish, situation)
+        check_variables(covering, wish, situation)?;
+        if mount_path == &wish.shared.path
+            && let Some(own) = self.volumes.iter_mut().find(|own| own.name == *volume)
+        {
+            agree_on_limits(own, wish.shared.empty_dir.as_ref())?;
+        }
+        Ok(())
     }
 }
 
-impl Covering {
-    /// Whether it is what [`Resolution::new_volume`] adds for `path`.
-    fn is_new_volume_for(&self, path: &str) -> bool {
-        self.mount_path == path && self.place.is_empty() && self.volume == new_volume_name(path)
-    }
+/// Whether a mount of the helper's own lies between the shared mount and the directory that is meant.
+fn hides(own: &Mount, mount: &Mount, wish: &Wish<'_>) -> bool {
+    own.path.len() > mount.path.len() && below(&own.path, &wish.shared.path).is_some()
 }
 
-fn new_volume_name(path: &str) -> String {
+/// The name of the volume that is added for a shared path.
+fn volume_name(path: &str) -> String {
     names::label_from("outrigger-", path)
 }
 
@@ -304,7 +362,7 @@ fn targets(wish: &Wish<'_>, situation: &Situation<'_>) -> Result<Vec<Slot>, Stri
         .filter(|slot| named.iter().any(|wanted| wanted == name(slot)))
         .collect();
     if found.is_empty() {
-        let wanted = named.join("\", \"");
+        let wanted = named.join("\" or \"");
         let there: Vec<&str> = situation.others.iter().map(name).collect();
         return Err(format!(
             "no container is named \"{wanted}\"; the Pod has \"{}\"",
@@ -382,7 +440,7 @@ fn check_variables(covering: &Covering, wish: &Wish<'_>, situation: &Situation<'
         let same = container.is_some_and(|container| same_variable(variable, container, wish.env));
         if !same {
             return Err(format!(
-                "container \"{}\" mounts it with subPathExpr \"{}\", whose variable {variable} \"{}\" does not have with the same value",
+                "container \"{}\" mounts it with subPathExpr \"{}\", whose variable {variable} \"{}\" does not have with the same value; set it alike in both",
                 covering.container, covering.sub_path_expr, wish.name
             ));
         }

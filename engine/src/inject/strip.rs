@@ -1,6 +1,6 @@
 //! The Pod as it was before Outrigger: what expressions see as `object`, so that they say the same in both calls.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::record::{INJECTED, Injected, SKIPPED};
 use crate::render::Rendered;
@@ -8,12 +8,10 @@ use crate::snapshot::Snapshot;
 
 /// Takes out what the recorded policies add, as far as that does not itself depend on the Pod.
 pub(super) fn strip(pod: &mut Value, injected: &Injected<'_>, snapshot: &Snapshot, namespace: &str) {
-    if let Some(annotations) = map(pod, "annotations") {
-        annotations.retain(|key, _| key != INJECTED && key != SKIPPED && !is_file(key));
-    }
-    if let Some(labels) = map(pod, "labels") {
-        labels.shift_remove(INJECTED);
-    }
+    retain_keys(pod, "annotations", |key, _| {
+        key != INJECTED && key != SKIPPED && !is_file(key)
+    });
+    retain_keys(pod, "labels", |key, _| key != INJECTED);
     for policy in injected.policies() {
         let Some(body) = snapshot.visible(policy, namespace).and_then(|policy| policy.body()) else {
             continue;
@@ -52,22 +50,31 @@ fn take_out(pod: &mut Value, rendered: &Rendered) {
         ("labels", &rendered.pod.labels),
         ("annotations", &rendered.pod.annotations),
     ] {
-        if let Some(map) = map(pod, kind) {
-            map.retain(|key, value| !entries.iter().any(|(k, v)| k == key && value == v));
-        }
+        retain_keys(pod, kind, |key, value| {
+            !entries.iter().any(|(k, v)| k == key && value == v)
+        });
     }
-    if rendered.helpers.iter().any(|helper| helper.metrics.is_some())
-        && let Some(annotations) = map(pod, "annotations")
-    {
-        annotations.retain(|key, _| !key.starts_with("prometheus.io/"));
+    if rendered.helpers.iter().any(|helper| helper.metrics.is_some()) {
+        retain_keys(pod, "annotations", |key, _| !key.starts_with("prometheus.io/"));
     }
     retain(pod, "volumes", |volume| {
         !rendered.pod.volumes.iter().any(|ours| is_named(volume, &ours.name))
     });
 }
 
-fn map<'p>(pod: &'p mut Value, kind: &str) -> Option<&'p mut Map<String, Value>> {
-    pod.get_mut("metadata")?.get_mut(kind)?.as_object_mut()
+/// An emptied map is taken out, as if it had never been made.
+fn retain_keys(pod: &mut Value, kind: &str, keep: impl Fn(&str, &Value) -> bool) {
+    let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let Some(map) = metadata.get_mut(kind).and_then(Value::as_object_mut) else {
+        return;
+    };
+    let before = map.len();
+    map.retain(|key, value| keep(key, value));
+    if map.is_empty() && before > 0 {
+        metadata.shift_remove(kind);
+    }
 }
 
 fn retain(pod: &mut Value, list: &str, keep: impl Fn(&Value) -> bool) {

@@ -26,14 +26,15 @@ pub(crate) struct Parts<'a> {
 /// Checks a helper's rendered values and makes it ready to be written into a patch.
 pub(crate) fn helper(parts: &Parts<'_>) -> Result<Helper, FieldError> {
     let path = |field: &str| format!("{}.{field}", parts.path);
-    let Some(mut container) = parts.value.get("container").and_then(Value::as_object).cloned() else {
+    let container = parts.value.get("container").and_then(Value::as_object);
+    let Some(mut container) = container.filter(|container| !container.is_empty()).cloned() else {
         return Err(FieldError::new(
             path("container"),
             "is missing; write a core/v1 Container",
         ));
     };
-    check::container(&container, &path("container"))?;
     refuse_fields(&container, parts)?;
+    check::container(&container, &path("container"))?;
     let mounts = container
         .shift_remove("volumeMounts")
         .unwrap_or(Value::Array(Vec::new()));

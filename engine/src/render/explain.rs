@@ -47,6 +47,7 @@ fn wrong_type(message: &str) -> Option<String> {
         "a map" => "an object",
         "a string" => "text",
         "a boolean" => "true or false",
+        "Quantity" => "a quantity, such as 64Mi",
         "IntOrString" => "a number or text",
         "i32" | "i64" | "u16" | "u32" | "u64" => "a whole number",
         "f32" | "f64" => "a number",

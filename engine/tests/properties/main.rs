@@ -20,6 +20,7 @@ fn config() -> ProptestConfig {
         ..ProptestConfig::default()
     };
     config.cases = config.cases.max(256);
+    config.max_global_rejects = 100 * config.cases;
     config
 }
 
@@ -51,6 +52,23 @@ impl World {
         };
         of("ClusterInjectionPolicy").or_else(|| of("InjectionPolicy"))
     }
+}
+
+/// Policies, and a Pod that may name some of them.
+fn meeting() -> impl Strategy<Value = (World, Value)> {
+    let wishes = prop::collection::vec((any::<prop::sample::Index>(), prop::bool::weighted(0.15)), 1..4);
+    (world(), pods::pod(), wishes).prop_map(|(world, pod, wishes)| {
+        let named = |(index, declined): (prop::sample::Index, bool)| {
+            let name = name(index.get(&world.policies));
+            if declined { format!("-{name}") } else { name.to_owned() }
+        };
+        let names: Vec<String> = match world.policies.is_empty() {
+            true => Vec::new(),
+            false => wishes.into_iter().map(named).collect(),
+        };
+        let pod = pods::naming(pod, &names);
+        (world, pod)
+    })
 }
 
 fn is_refused(admission: &Admission) -> bool {
@@ -100,7 +118,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn row_5_every_parent_is_there_when_an_operation_adds_to_it(world in world(), pod in pods::pod()) {
+    fn row_5_every_parent_is_there_when_an_operation_adds_to_it((world, pod) in meeting()) {
         let admission = world.decide(&pod);
         let patch = patch_of(&admission);
         let walked = checks::walk(&pod, &patch);
@@ -109,13 +127,13 @@ proptest! {
     }
 
     #[test]
-    fn row_7_what_the_pod_says_survives_in_its_place(world in world(), pod in pods::pod()) {
+    fn row_7_what_the_pod_says_survives_in_its_place((world, pod) in meeting()) {
         let after = apply(&pod, &patch_of(&world.decide(&pod)));
         prop_assert_eq!(checks::survives(&pod, &after), Ok(()));
     }
 
     #[test]
-    fn row_7_nothing_appears_that_no_policy_declares(world in world(), pod in pods::pod()) {
+    fn row_7_nothing_appears_that_no_policy_declares((world, pod) in meeting()) {
         let after = apply(&pod, &patch_of(&world.decide(&pod)));
         for addition in checks::additions(&pod, &after) {
             prop_assert!(is_declared(&addition, &world), "{}", addition);
@@ -123,7 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn row_3_a_second_call_changes_nothing(world in world(), pod in pods::pod()) {
+    fn row_3_a_second_call_changes_nothing((world, pod) in meeting()) {
         let first = world.decide(&pod);
         prop_assume!(!is_refused(&first));
         let after = apply(&pod, &patch_of(&first));
@@ -136,10 +154,11 @@ proptest! {
 
     #[test]
     fn row_16_the_order_of_policies_does_not_matter(
-        (world, shuffled) in world().prop_flat_map(|world| (Just(world.policies.clone()).prop_shuffle(), Just(world)))
-            .prop_map(|(policies, world)| (world.clone(), World { policies, ..world })),
-        pod in pods::pod(),
+        ((world, pod), policies) in meeting()
+            .prop_flat_map(|(world, pod)| (Just(world.policies.clone()).prop_shuffle(), Just((world, pod))))
+            .prop_map(|(policies, meeting)| (meeting, policies)),
     ) {
+        let shuffled = World { policies, ..world.clone() };
         let (a, b) = (world.decide(&pod), shuffled.decide(&pod));
         prop_assert_eq!(a.verdict, b.verdict);
         prop_assert_eq!(a.warnings, b.warnings);
@@ -148,7 +167,7 @@ proptest! {
     }
 
     #[test]
-    fn a_policy_that_is_left_out_leaves_only_a_note(world in world(), pod in pods::pod()) {
+    fn a_policy_that_is_left_out_leaves_only_a_note((world, pod) in meeting()) {
         // A record that somebody forged is mended when its policy fails, and left alone when there is no such policy.
         prop_assume!(annotation(&pod, "outrigger.dev/injected").is_none());
         let admission = world.decide(&pod);
@@ -173,7 +192,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pod_that_names_a_policy_gets_it_or_is_refused(world in world(), pod in pods::pod()) {
+    fn a_pod_that_names_a_policy_gets_it_or_is_refused((world, pod) in meeting()) {
         let admission = world.decide(&pod);
         prop_assume!(!is_refused(&admission));
         let after = apply(&pod, &patch_of(&admission));
@@ -197,7 +216,7 @@ proptest! {
     }
 
     #[test]
-    fn a_policy_is_injected_whole_or_not_at_all(world in world(), pod in pods::pod()) {
+    fn a_policy_is_injected_whole_or_not_at_all((world, pod) in meeting()) {
         prop_assume!(annotation(&pod, "outrigger.dev/injected").is_none());
         let after = apply(&pod, &patch_of(&world.decide(&pod)));
         let record = annotation(&after, "outrigger.dev/injected").unwrap_or_default();

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-use crate::policies;
+const WISH: &str = "?";
 
 type Maybe = BoxedStrategy<Option<Value>>;
 
@@ -166,17 +166,8 @@ fn volume() -> BoxedStrategy<Value> {
 }
 
 fn annotations() -> BoxedStrategy<Value> {
-    let names: Vec<String> = policies::pool()
-        .iter()
-        .map(|policy| policies::name(policy).to_owned())
-        .collect();
-    let named = prop::collection::vec((select(names), prop::bool::weighted(0.15)), 1..4).prop_map(|names| {
-        let terms: Vec<String> = names
-            .into_iter()
-            .map(|(name, declined)| if declined { format!("-{name}") } else { name })
-            .collect();
-        Value::from(terms.join(", "))
-    });
+    // Filled in by [`naming`].
+    let named = Just(json!(WISH));
     let odd_wish = text(&[
         "false",
         "",
@@ -328,4 +319,14 @@ pub fn pod() -> BoxedStrategy<Value> {
         ),
         ("status", maybe(Just(Value::Object(Map::new())))),
     ])
+}
+
+/// Has the Pod, if it wishes anything, name these policies.
+pub fn naming(mut pod: Value, names: &[String]) -> Value {
+    if let Some(wish) = pod.pointer_mut("/metadata/annotations/outrigger.dev~1inject")
+        && wish == WISH
+    {
+        *wish = json!(names.join(", "));
+    }
+    pod
 }

@@ -58,7 +58,7 @@ fn selection() -> impl Strategy<Value = Value> {
 }
 
 fn dressed(policy: Value) -> impl Strategy<Value = Value> {
-    let enforcement = prop_oneof![4 => Just("BestEffort"), 2 => Just("Required"), 1 => Just("Audit")];
+    let enforcement = prop_oneof![6 => Just("BestEffort"), 2 => Just("Required"), 1 => Just("Audit")];
     (Just(policy), selection(), enforcement, prop::bool::weighted(0.1)).prop_map(
         |(mut policy, mut selection, enforcement, paused)| {
             let namespaced = policy["kind"] == "InjectionPolicy";
