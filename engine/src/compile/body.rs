@@ -1,6 +1,6 @@
 //! The part of a policy that says what is added: parameters, templates, and what of it can be rendered in advance.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::FieldError;
 use crate::expr::{Budget, Expression, Place, Scope, Template, Uses, Vocabulary};
@@ -20,6 +20,8 @@ pub(crate) struct Body {
     uses: Uses,
     /// The whole policy with every parameter at its default, when it depends on nothing else.
     in_advance: Option<Rendered>,
+    /// Of what is added to the application and to the Pod, the part without expressions.
+    constants: Rendered,
     constant_names: Vec<String>,
 }
 
@@ -88,6 +90,7 @@ pub(super) fn compile(
         pod,
         uses,
         in_advance: None,
+        constants: constants(spec),
         constant_names,
     };
     try_out(&mut body, policy, errors, warnings);
@@ -118,6 +121,34 @@ fn try_out(body: &mut Body, policy: &str, errors: &mut Vec<FieldError>, warnings
             body.in_advance = Some(rendered);
         }
         Err(error) => errors.push(error),
+    }
+}
+
+/// What of the policy can be told without any Pod, even if the rest depends on one. What is not valid is left out: the
+/// rendered policy has it, and says so.
+fn constants(spec: &PolicySpec) -> Rendered {
+    let fixed = |items: &[Value]| -> Vec<Value> {
+        let once = items
+            .iter()
+            .enumerate()
+            .filter(|(index, item)| !items[..*index].contains(item));
+        let fixed = once.filter(|(_, item)| !item.to_string().contains("${"));
+        fixed.map(|(_, item)| item.clone()).collect()
+    };
+    let pairs = |map: &Map<String, Value>| -> Map<String, Value> {
+        let fixed = map.iter().filter(|(_, value)| !value.to_string().contains("${"));
+        fixed.map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    let endpoints = spec.ambassadors.iter().flat_map(|ambassador| &ambassador.endpoints);
+    let variables = endpoints.filter_map(|endpoint| endpoint.get("env")?.as_array());
+    let variables: Vec<Value> = variables.flatten().chain(&spec.app.env).cloned().collect();
+    let app = json!({"env": fixed(&variables), "volumeMounts": fixed(&spec.app.volume_mounts)});
+    let (labels, annotations) = (pairs(&spec.pod.labels), pairs(&spec.pod.annotations));
+    let pod = json!({"labels": labels, "annotations": annotations, "volumes": fixed(&spec.pod.volumes)});
+    Rendered {
+        helpers: Vec::new(),
+        app: render::app(&app, "spec.app").unwrap_or_default(),
+        pod: render::pod(&pod, "spec.pod").unwrap_or_default(),
     }
 }
 
@@ -355,6 +386,11 @@ impl Body {
     /// The whole policy with every parameter at its default, when it depends on nothing else.
     pub(crate) fn in_advance(&self) -> Option<&Rendered> {
         self.in_advance.as_ref()
+    }
+
+    /// As much as can be told, without a Pod, of what the policy adds.
+    pub(crate) fn known_additions(&self) -> &Rendered {
+        self.in_advance.as_ref().unwrap_or(&self.constants)
     }
 
     /// The names of containers that are the same in every Pod.

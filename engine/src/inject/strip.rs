@@ -22,9 +22,7 @@ pub(super) fn strip(pod: &mut Value, injected: &Injected<'_>, snapshot: &Snapsho
                 !names.iter().any(|name| is_named(container, name))
             });
         }
-        if let Some(rendered) = body.in_advance() {
-            take_out(pod, rendered);
-        }
+        take_out(pod, body.known_additions());
     }
     if !injected.policies().is_empty() {
         retain(pod, "volumes", |volume| !is_our_volume(volume));

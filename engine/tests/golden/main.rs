@@ -32,6 +32,8 @@ struct Table {
     #[serde(default)]
     namespaces: Vec<Value>,
     kubernetes_minor: Option<u32>,
+    #[serde(default)]
+    foreign_changes: Vec<String>,
     cases: Vec<Case>,
 }
 
@@ -74,6 +76,7 @@ fn settings(table: &Table) -> Settings {
     let default = Settings::default();
     Settings {
         kubernetes_minor: table.kubernetes_minor.unwrap_or(default.kubernetes_minor),
+        foreign_changes: table.foreign_changes.clone(),
         ..default
     }
 }

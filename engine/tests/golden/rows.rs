@@ -1,6 +1,8 @@
 //! Rows of the reliability checklist that the engine proves by itself: over all golden cases, or by a table of their own.
 
-use outrigger_engine::{Admission, Settings, Verdict};
+use std::sync::Arc;
+
+use outrigger_engine::{Admission, Settings, Snapshot, Verdict, compile};
 use serde_json::{Value, json};
 
 use crate::support::{apply, decide, patch_of, snapshot};
@@ -49,6 +51,50 @@ fn row_2_a_pod_that_is_not_selected_is_left_alone_although_broken_policies_are_l
     assert_eq!(admission.verdict, Verdict::Unchanged);
     assert_eq!(admission.warnings, Vec::<String>::new());
     assert_eq!(admission.decisions, []);
+}
+
+/// An operation `add` as RFC 6902 words it, by hand: json-patch must come to the same.
+fn added(mut pod: Value, operation: &Value) -> Value {
+    let path = operation["path"].as_str().unwrap().strip_prefix('/').unwrap();
+    let mut keys = path.split('/').map(|key| key.replace("~1", "/").replace("~0", "~"));
+    let last = keys.next_back().unwrap();
+    let parent = keys.fold(&mut pod, |value, key| match value {
+        Value::Array(items) => &mut items[key.parse::<usize>().unwrap()],
+        value => &mut value[&key],
+    });
+    let value = operation["value"].clone();
+    match parent {
+        Value::Array(items) if last == "-" => items.push(value),
+        Value::Array(items) => items.insert(last.parse().unwrap(), value),
+        parent => parent[&last] = value,
+    }
+    pod
+}
+
+#[test]
+fn row_4_a_patch_means_what_rfc_6902_says() {
+    each_case(|name, snapshot, case| {
+        let patch = patch_of(&decide(snapshot, &case.namespace, &case.pod));
+        let by_hand = patch.as_array().unwrap().iter().fold(case.pod.clone(), added);
+        assert_eq!(apply(&case.pod, &patch), by_hand, "{name}");
+    });
+}
+
+#[test]
+fn a_broken_policy_serves_on_with_its_last_good_version() {
+    let named = |spec: Value| compile(&policy(&json!({"metadata": {"name": "p"}, "spec": spec}))).unwrap();
+    let good = named(json!({"sidecars": [{"container": {"name": "helper", "image": "helper:1"}}]}));
+    let broken = named(json!({"sidecars": [{"container": {"name": "Helper", "image": "helper:2"}}]}));
+    let snapshot = Snapshot::new(
+        vec![Arc::new(broken.or_last_good(Some(&good)))],
+        Vec::new(),
+        Settings::default(),
+    );
+    let patched = apply(
+        &asking_for("p"),
+        &patch_of(&decide(&snapshot, "default", &asking_for("p"))),
+    );
+    assert_eq!(patched["spec"]["initContainers"][0]["image"], "helper:1");
 }
 
 /// Each of `places` absent, `null`, empty or with something in it, in all combinations.
