@@ -1,9 +1,12 @@
 //! Policies that are wrong, and what their authors read; and which changes of a policy make another version of it.
 
+// A test says that it fails by panicking, its helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 #[path = "../support/mod.rs"]
 mod support;
 
-use outrigger_engine::{Settings, compile};
+use outrigger_engine::{Settings, Verdict, compile};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use support::{apply, decide, patch_of, snapshot};
@@ -211,4 +214,55 @@ fn what_renders_otherwise_is_another_version() {
 fn with(policy: &Value, path: &str, value: Value) -> Value {
     let patch = json!([{"op": "add", "path": path, "value": value}]);
     apply(policy, &patch)
+}
+
+#[test]
+fn values_that_no_pod_could_have_refuse_the_pod_or_leave_the_policy_out() {
+    let container = json!({"name": "saver", "image": "saver:1",
+        "ports": [{"containerPort": "${params.port}"}],
+        "volumeMounts": [{"name": "data", "mountPath": "/data", "subPath": "${params.part}"}],
+        "resources": {"requests": {"memory": "32Mi"}, "limits": {"memory": "${params.limit}"}}});
+    let parameters = json!([{"name": "port", "type": "integer", "default": 80}, {"name": "part", "type": "string", "default": "a"},
+        {"name": "limit", "type": "string", "default": "64Mi"}, {"name": "more", "type": "string"}]);
+    let policy = json!({"apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionPolicy", "metadata": {"name": "saver"},
+        "spec": {"parameters": parameters, "match": {"podSelector": {}}, "sidecars": [{"container": container}],
+            "pod": {"volumes": [{"name": "data", "emptyDir": {}}]}}});
+    let snapshot = snapshot(&[policy], &[], Settings::default());
+    for (parameter, value, path, message) in [
+        ("port", "0", "ports[0].containerPort", "0 is not a port"),
+        ("port", "70000", "ports[0].containerPort", "70000 is not a port"),
+        ("part", "../b", "volumeMounts[0].subPath", "leaves the volume"),
+        (
+            "limit",
+            "16Mi",
+            "resources.requests.memory",
+            "32Mi is more than the limit 16Mi",
+        ),
+        ("limit", "lots", "resources.limits.memory", "\"lots\" is not a quantity"),
+    ] {
+        let mut pod = json!({"metadata": {"annotations": {"saver.outrigger.dev/more": "x"}}, "spec": {"containers": [{"name": "web"}]}});
+        let value_key = format!("saver.outrigger.dev/{parameter}");
+        pod["metadata"]["annotations"][value_key] = json!(value);
+        let admission = decide(&snapshot, "default", &pod);
+        let after = apply(&pod, &patch_of(&admission));
+        let note = after["metadata"]["annotations"]["outrigger.dev/skipped"]
+            .as_str()
+            .unwrap_or_default();
+        assert!(
+            note.contains(path) && note.contains(message),
+            "{parameter}={value}: {note}"
+        );
+        assert_eq!(after["spec"], pod["spec"], "{parameter}={value}");
+
+        pod["metadata"]["annotations"]["outrigger.dev/inject"] = json!("saver");
+        let refused = decide(&snapshot, "default", &pod);
+        let Verdict::Refused(refusal) = refused.verdict else {
+            panic!("{parameter}={value} is admitted")
+        };
+        assert!(
+            refusal.message.contains(path) && refusal.message.contains(message),
+            "{}",
+            refusal.message
+        );
+    }
 }

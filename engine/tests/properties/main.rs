@@ -1,5 +1,8 @@
 //! What must hold of every Pod and every set of policies.
 
+// A test says that it fails by panicking, its helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod checks;
 mod pods;
 mod policies;
