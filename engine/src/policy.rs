@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::params::ParameterSpec;
+use crate::params::{ParameterSpec, Setter};
 use crate::selector::LabelSelector;
 
 /// `apiVersion` of both kinds.
@@ -63,7 +63,8 @@ pub struct PolicySpec {
 }
 
 impl PolicySpec {
-    /// The part that decides what is added to a Pod: without what it is called, where it applies and how binding it is.
+    /// The part that decides what is added to a Pod: without what it is called, where it applies and how binding it is,
+    /// and without defaults that are written out.
     pub fn body(&self) -> PolicySpec {
         let mut body = PolicySpec {
             description: None,
@@ -75,6 +76,19 @@ impl PolicySpec {
         };
         for parameter in &mut body.parameters {
             parameter.description = None;
+            let everybody = [Setter::Pod, Setter::Namespace];
+            parameter
+                .settable_by
+                .take_if(|setters| everybody.iter().all(|setter| setters.contains(setter)));
+        }
+        let lists = [
+            &mut body.sidecars,
+            &mut body.ambassadors,
+            &mut body.adapters,
+            &mut body.init_containers,
+        ];
+        for helper in lists.into_iter().flatten() {
+            helper.service_account_token.take_if(|choice| *choice == "Inherit");
         }
         body
     }

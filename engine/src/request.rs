@@ -5,6 +5,9 @@ use crate::names;
 /// The annotation's key.
 pub(crate) const INJECT: &str = "outrigger.dev/inject";
 
+/// More names than anybody writes: each is looked up, and looked for among its like when it is not known.
+const MAX_TERMS: usize = 64;
+
 /// What a Pod asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wishes<'a> {
@@ -27,6 +30,12 @@ pub(crate) fn parse(value: &str) -> Result<Wishes<'_>, String> {
         .map(str::trim)
         .filter(|term| !term.is_empty())
         .collect();
+    if terms.len() > MAX_TERMS {
+        let count = terms.len();
+        return Err(format!(
+            "annotation {INJECT} has {count} names; write at most {MAX_TERMS}"
+        ));
+    }
     match terms[..] {
         [] => wishes.empty = true,
         ["false"] => wishes.nothing = true,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::FieldError;
 use crate::expr::{Expression, Vocabulary};
-use crate::policy::{Enforcement, MatchSpec};
+use crate::policy::{Condition, Enforcement, MatchSpec};
 use crate::render::decode;
 use crate::selector::{LabelSelector, Selector};
 
@@ -130,6 +130,10 @@ fn compile_match(spec: &MatchSpec, errors: &mut Vec<FieldError>) -> Match {
     }
     let mut conditions = Vec::with_capacity(spec.conditions.len());
     for (index, condition) in spec.conditions.iter().enumerate().take(MAX_CONDITIONS) {
+        let path = format!("spec.match.conditions[{index}]");
+        if let Err(message) = condition_name(condition, &spec.conditions[..index]) {
+            errors.push(FieldError::new(format!("{path}.name"), message));
+        }
         // Parameters are values for what is injected; which Pods are selected must not depend on the Pod's own wishes.
         match Expression::compile(&condition.expression, &Vocabulary { params: &[] }) {
             Ok(expression) => {
@@ -139,8 +143,8 @@ fn compile_match(spec: &MatchSpec, errors: &mut Vec<FieldError>) -> Match {
                 }));
             }
             Err(message) => errors.push(FieldError::new(
-                format!("spec.match.conditions[{index}].expression"),
-                message,
+                format!("{path}.expression"),
+                condition_hint(&condition.expression, message),
             )),
         }
     }
@@ -148,6 +152,30 @@ fn compile_match(spec: &MatchSpec, errors: &mut Vec<FieldError>) -> Match {
         namespace_selector: selector(spec.namespace_selector.as_ref(), "spec.match.namespaceSelector", errors),
         pod_selector: selector(spec.pod_selector.as_ref(), "spec.match.podSelector", errors),
         conditions,
+    }
+}
+
+fn condition_name(condition: &Condition, earlier: &[Condition]) -> Result<(), String> {
+    let name = &condition.name;
+    if name.is_empty() {
+        return Err("is empty; write a name for messages".into());
+    }
+    match earlier.iter().any(|other| other.name == *name) {
+        true => Err(format!("two conditions are named \"{name}\"; names must differ")),
+        false => Ok(()),
+    }
+}
+
+/// What authors of templates get wrong in conditions.
+fn condition_hint(expression: &str, message: String) -> String {
+    if expression.contains("${") {
+        return format!("{message}; a condition is an expression as a whole: write it without ${{ and }}");
+    }
+    match message.contains("unknown parameter") || message.contains("params can be read") {
+        true => "a condition cannot read params, which the Pod may set itself; \
+                 read object, namespaceObject or request.namespace"
+            .to_owned(),
+        false => message,
     }
 }
 

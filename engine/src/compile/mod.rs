@@ -110,6 +110,11 @@ pub fn compile(document: &Value) -> Result<CompiledPolicy, DocumentError> {
     let (head, head_errors) = head::compile(spec, id.namespace.is_some());
     let mut warnings = Vec::new();
     let body = match decode::<PolicySpec>(spec, "spec") {
+        // A list would be read as the fields in their order.
+        _ if !spec.is_object() => {
+            errors.push(FieldError::new("spec", "must be an object; write its fields below it"));
+            None
+        }
         Ok(spec) => {
             errors.extend(head_errors);
             body::compile(&spec, &id.name, &mut errors, &mut warnings)

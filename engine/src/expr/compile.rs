@@ -237,7 +237,12 @@ fn compile(source: &str, vocabulary: &Vocabulary<'_>) -> Result<Expression, Stri
 fn parse(source: &str) -> Result<Syntax, String> {
     let syntax = Parser::new().enable_optional_syntax(true).parse(source);
     syntax.map_err(|errors| match errors.errors.first() {
-        Some(error) => format!("column {}: {}", error.pos.1, shorten(&error.msg)),
+        Some(error) if error.msg.contains("'<EOF>' expecting") => "it ends too early".to_string(),
+        // The list of all tokens that the grammar would take helps nobody.
+        Some(error) => {
+            let message = error.msg.split(" expecting ").next().unwrap_or_default();
+            format!("column {}: {}", error.pos.1, shorten(message))
+        }
         None => NOT_CEL.to_string(),
     })
 }

@@ -19,11 +19,18 @@ type Entries<'c> = Vec<(&'c str, Cow<'c, str>)>;
 pub(super) fn emit(plan: &Plan<'_>, injected: Option<&str>, skipped: Option<&str>) -> Option<Vec<u8>> {
     let mut patch = Patch::default();
     metadata(&mut patch, plan, injected, skipped);
+    let below_spec = spec(plan);
+    if !plan.pod.spec.is_there && !below_spec.is_empty() {
+        patch.add("/spec", &serde_json::Map::new());
+    }
+    patch.append(below_spec);
+    patch.finish()
+}
+
+fn spec(plan: &Plan<'_>) -> Patch {
+    let mut patch = Patch::default();
     let spec = &plan.pod.spec;
     let added = &plan.additions;
-    if !spec.is_there && !plan.accepted.is_empty() {
-        patch.add("/spec", &serde_json::json!({}));
-    }
     let volumes: Vec<&Value> = added
         .volumes
         .iter()
@@ -48,7 +55,7 @@ pub(super) fn emit(plan: &Plan<'_>, injected: Option<&str>, skipped: Option<&str
     if added.share_process_namespace {
         patch.add("/spec/shareProcessNamespace", &true);
     }
-    patch.finish()
+    patch
 }
 
 fn metadata(patch: &mut Patch, plan: &Plan<'_>, injected: Option<&str>, skipped: Option<&str>) {
@@ -116,26 +123,11 @@ fn members(patch: &mut Patch, path: &str, there: &Field<Pairs<'_>>, entries: &En
 /// Variables and mounts for a container that the Pod has.
 fn container(patch: &mut Patch, plan: &Plan<'_>, slot: Slot) {
     let Some(container) = slot.of(plan.pod) else { return };
-    let env: Vec<&Value> = plan
-        .additions
-        .env
-        .iter()
-        .filter(|(other, _)| *other == slot)
-        .map(|(_, variable)| &variable.value)
-        .collect();
-    let shared = plan
-        .shared
-        .app_mounts
-        .iter()
-        .filter(|(other, _)| *other == slot)
-        .map(|(_, mount)| &mount.value);
-    let mounts = plan
-        .additions
-        .mounts
-        .iter()
-        .filter(|(other, _)| *other == slot)
-        .map(|(_, mount)| &mount.value);
-    let mounts: Vec<&Value> = mounts.chain(shared).collect();
+    let env = plan.additions.env.get(&slot).into_iter().flatten();
+    let env: Vec<&Value> = env.map(|variable| &variable.value).collect();
+    let mounts = plan.additions.mounts.get(&slot).into_iter().flatten();
+    let shared = plan.shared.app_mounts.get(&slot).into_iter().flatten();
+    let mounts: Vec<&Value> = mounts.copied().chain(shared).map(|mount| &mount.value).collect();
     if env.is_empty() && mounts.is_empty() {
         return;
     }

@@ -13,6 +13,8 @@ mod record;
 mod shared;
 mod strip;
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::admission::{Admission, Decision, PodRequest, Refusal, Verdict};
@@ -31,15 +33,18 @@ use record::{Injected, Record};
 /// The annotation by which kubelet marks its mirrors of static Pods.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
+/// The API server lets 4096 characters of warnings through; a Pod can have many more annotations that deserve one.
+const MAX_ANNOTATION_WARNINGS: usize = 40;
+
 /// One of the Pod's two lists of containers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum List {
     Init,
     Main,
 }
 
 /// A container that the Pod has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot {
     pub(crate) list: List,
     pub(crate) index: usize,
@@ -200,6 +205,10 @@ impl<'a> Inputs<'a> {
         let pod = self.pod.annotations().map(|(key, _)| (key, true));
         let namespace = self.namespace.annotations.keys().map(|key| (key.as_str(), false));
         for (key, of_pod) in pod.chain(namespace) {
+            if answer.warnings.len() >= MAX_ANNOTATION_WARNINGS {
+                answer.warn("there are more annotations like these".into());
+                break;
+            }
             let Some((domain, parameter)) = key.split_once('/') else {
                 continue;
             };
@@ -475,9 +484,7 @@ struct Answer {
 
 impl Answer {
     fn warn(&mut self, message: String) {
-        if !self.warnings.contains(&message) {
-            self.warnings.push(message);
-        }
+        self.warnings.push(message);
     }
 
     fn refuse(&mut self, code: u16, message: String) {
@@ -566,6 +573,8 @@ impl Answer {
             self.audited.sort_unstable();
             self.audit_annotations.push(("audited", self.audited.join(",")));
         }
+        let mut seen = HashSet::new();
+        self.warnings.retain(|warning| seen.insert(warning.clone()));
         let code = self.refusals.iter().map(|(code, _)| *code).min();
         let verdict = match (code, patch) {
             (Some(code), _) => {

@@ -56,6 +56,7 @@ impl<'a> Objects<'a> {
         if uses.object {
             let original = self.original.get_or_init(|| {
                 let mut pod = self.pod()?.clone();
+                drop_nulls(&mut pod);
                 (self.strip)(&mut pod);
                 Some(pod)
             });
@@ -76,5 +77,18 @@ impl<'a> Objects<'a> {
             scope = scope.request_namespace(&self.namespace.name);
         }
         Ok(scope)
+    }
+}
+
+/// As in Kubernetes' own decoder a member that is `null` is absent: where we had to put a list into its place, the
+/// second call could not tell.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
 }

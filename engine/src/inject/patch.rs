@@ -34,6 +34,18 @@ impl Patch {
         self.bytes.push(b'}');
     }
 
+    /// All operations of another patch.
+    pub(crate) fn append(&mut self, other: Patch) {
+        if let Some((first, rest)) = other.bytes.split_first() {
+            self.bytes.push(if self.bytes.is_empty() { *first } else { b',' });
+            self.bytes.extend_from_slice(rest);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// One whole operation.
     pub(crate) fn add(&mut self, path: &str, value: &(impl Serialize + ?Sized)) {
         self.begin(path);

@@ -1,6 +1,27 @@
 //! Where a new container goes in its list.
 
+use std::collections::HashMap;
+
 use crate::policy::Position;
+
+/// A container of the list as it is: the application's, or one of ours with its wishes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Existing<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) before: &'a [String],
+    pub(crate) after: &'a [String],
+}
+
+impl<'a> Existing<'a> {
+    /// One that wishes nothing.
+    pub(crate) fn unwilling(name: &'a str) -> Existing<'a> {
+        Existing {
+            name,
+            before: &[],
+            after: &[],
+        }
+    }
+}
 
 /// A container that is to be placed.
 #[derive(Debug, Clone, Copy)]
@@ -11,24 +32,6 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) after: &'a [String],
 }
 
-/// A container that is there.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Existing<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) before: &'a [String],
-    pub(crate) after: &'a [String],
-}
-
-impl<'a> Newcomer<'a> {
-    fn wishes(&self) -> Existing<'a> {
-        Existing {
-            name: self.name,
-            before: self.before,
-            after: self.after,
-        }
-    }
-}
-
 /// An item of the resulting list, by its index among those that were there or among the newcomers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Item {
@@ -36,69 +39,117 @@ pub(crate) enum Item {
     New(usize),
 }
 
-/// The resulting list. Existing containers keep their order; newcomers with the same wish keep theirs.
+/// The resulting list. Existing containers keep their order; newcomers with the same wish keep theirs. What an existing
+/// container of ours wishes about newcomers counts as if it came with them, so that a second call does not allow what
+/// the first one refused.
 ///
 /// # Errors
 /// When the wishes contradict each other or the Pod's own order; the message names a container that cannot be placed.
 pub(crate) fn place(existing: &[Existing<'_>], newcomers: &[Newcomer<'_>]) -> Result<Vec<Item>, String> {
-    let with_wishes = |item: Item| match item {
-        Item::Existing(index) => existing[index],
-        Item::New(index) => newcomers[index].wishes(),
-    };
-    let is_first = first(newcomers);
-    let (early, late): (Vec<usize>, Vec<usize>) = (0..newcomers.len()).partition(|index| is_first[*index]);
-    // In order of preference: those who want to be first, the Pod's own, those who want to be last.
-    let mut waiting: Vec<Item> = (early.into_iter().map(Item::New))
-        .chain((0..existing.len()).map(Item::Existing))
-        .chain(late.into_iter().map(Item::New))
-        .collect();
-    if waiting
-        .iter()
-        .map(|item| with_wishes(*item))
-        .all(|item| item.before.is_empty() && item.after.is_empty())
-    {
-        return Ok(waiting);
-    }
-    let must_wait = |item: Item, waiting: &[Item]| {
-        waiting.iter().any(|other| match (*other, item) {
-            (Item::Existing(other), Item::Existing(index)) => other < index,
-            (other, item) => other != item && comes_before(with_wishes(other), with_wishes(item)),
-        })
-    };
-    let mut placed = Vec::with_capacity(waiting.len());
-    while !waiting.is_empty() {
-        let Some(next) = waiting.iter().position(|item| !must_wait(*item, &waiting)) else {
-            // The latest newcomer: it is the one that those before it could do without.
-            let newest = waiting.iter().filter_map(|item| match item {
-                Item::New(index) => Some(*index),
-                Item::Existing(_) => None,
-            });
-            let stuck = newest.max().map_or("", |index| newcomers[index].name);
+    let mut placing = Placing::new(existing, newcomers);
+    let mut placed = Vec::with_capacity(existing.len() + newcomers.len());
+    while placed.len() < existing.len() + newcomers.len() {
+        let Some(next) = placing.next() else {
+            // The last one: those before it could be placed without it.
+            let stuck = placing.waiting.iter().max().map_or("", |index| newcomers[*index].name);
             return Err(format!(
                 "container \"{stuck}\" cannot be placed: its before and after contradict the order of the others; drop one of them"
             ));
         };
-        placed.push(waiting.remove(next));
+        placed.push(next);
     }
     Ok(placed)
 }
 
-/// Which newcomers want to be first, or must come before one who does.
+/// A list that is filled from its front.
+struct Placing<'a> {
+    existing: &'a [Existing<'a>],
+    newcomers: &'a [Newcomer<'a>],
+    /// How many of the existing are placed.
+    passed: usize,
+    /// Newcomers still to be placed: those who want to be first, then those who want to be last.
+    waiting: Vec<usize>,
+    /// For each newcomer, how many of the existing must be placed before it.
+    after: Vec<usize>,
+    /// For each newcomer, whether it goes before the existing where it can.
+    first: Vec<bool>,
+}
+
+impl<'a> Placing<'a> {
+    fn new(existing: &'a [Existing<'a>], newcomers: &'a [Newcomer<'a>]) -> Placing<'a> {
+        let by_name: HashMap<&str, usize> = existing.iter().enumerate().map(|(i, e)| (e.name, i)).collect();
+        let after = |newcomer: &Newcomer<'_>| {
+            let named = newcomer
+                .after
+                .iter()
+                .filter_map(|name| by_name.get(name.as_str()).copied());
+            let wished = existing
+                .iter()
+                .rposition(|existing| has(existing.before, newcomer.name));
+            named.chain(wished).map(|index| index + 1).max().unwrap_or(0)
+        };
+        let first = first(newcomers);
+        let (early, late): (Vec<usize>, Vec<usize>) = (0..newcomers.len()).partition(|index| first[*index]);
+        Placing {
+            existing,
+            newcomers,
+            passed: 0,
+            waiting: [early, late].concat(),
+            after: newcomers.iter().map(after).collect(),
+            first,
+        }
+    }
+
+    /// The next item: a newcomer who wants to be first, the Pod's own, a newcomer who wants to be last.
+    fn next(&mut self) -> Option<Item> {
+        let ready = self.waiting.iter().position(|index| self.is_ready(*index));
+        let at = match ready {
+            Some(at) if self.first[self.waiting[at]] || !self.existing_is_ready() => at,
+            _ if self.existing_is_ready() => {
+                self.passed += 1;
+                return Some(Item::Existing(self.passed - 1));
+            }
+            _ => return None,
+        };
+        Some(Item::New(self.waiting.remove(at)))
+    }
+
+    fn is_ready(&self, index: usize) -> bool {
+        let newcomer = &self.newcomers[index];
+        let must_wait_for = |other: &usize| *other != index && comes_before(&self.newcomers[*other], newcomer);
+        self.after[index] <= self.passed && !self.waiting.iter().any(must_wait_for)
+    }
+
+    fn existing_is_ready(&self) -> bool {
+        self.existing.get(self.passed).is_some_and(|existing| {
+            !self.waiting.iter().any(|index| {
+                let newcomer = &self.newcomers[*index];
+                has(newcomer.before, existing.name) || has(existing.after, newcomer.name)
+            })
+        })
+    }
+}
+
+/// Who wants to be first, and who must come before one of those.
 fn first(newcomers: &[Newcomer<'_>]) -> Vec<bool> {
     let mut first: Vec<bool> = newcomers.iter().map(|n| n.position == Position::First).collect();
-    // As often as the longest chain has links.
+    // As often as there are newcomers, the length of the longest chain.
     for _ in newcomers {
         for (index, newcomer) in newcomers.iter().enumerate() {
             let mut others = newcomers.iter().zip(&first);
-            first[index] |= others.any(|(other, first)| *first && comes_before(newcomer.wishes(), other.wishes()));
+            first[index] = first[index] || others.any(|(other, first)| *first && comes_before(newcomer, other));
         }
     }
     first
 }
 
-/// Whether a wish of either says that `first` comes before `second`.
-fn comes_before(first: Existing<'_>, second: Existing<'_>) -> bool {
-    first.before.iter().any(|name| name == second.name) || second.after.iter().any(|name| name == first.name)
+/// Whether a wish of either says so.
+fn comes_before(one: &Newcomer<'_>, other: &Newcomer<'_>) -> bool {
+    has(one.before, other.name) || has(other.after, one.name)
+}
+
+fn has(names: &[String], name: &str) -> bool {
+    names.iter().any(|other| other == name)
 }
 
 #[cfg(test)]
@@ -127,24 +178,16 @@ mod tests {
                 after,
             })
             .collect();
-        let there: Vec<_> = existing.iter().map(|name| alone(name)).collect();
-        let items = place(&there, &newcomers)?;
+        let existing: Vec<_> = existing.iter().map(|name| Existing::unwilling(name)).collect();
+        let items = place(&existing, &newcomers)?;
         let names: Vec<_> = items
             .iter()
             .map(|item| match item {
-                Item::Existing(i) => existing[*i],
+                Item::Existing(i) => existing[*i].name,
                 Item::New(i) => newcomers[*i].name,
             })
             .collect();
         Ok(names.join(" "))
-    }
-
-    fn alone(name: &str) -> Existing<'_> {
-        Existing {
-            name,
-            before: &[],
-            after: &[],
-        }
     }
 
     #[test]
@@ -177,5 +220,28 @@ mod tests {
                 .contains("\"a\"")
         );
         assert!(placed(&[], &[("a", First, &["b"], &[]), ("b", First, &["a"], &[])]).is_err());
+    }
+
+    #[test]
+    fn what_could_not_be_placed_together_cannot_be_placed_one_after_the_other() {
+        let (wish, none) = (["b".to_owned()], []);
+        let ours = |before, after| Existing {
+            name: "a",
+            before,
+            after,
+        };
+        let newcomer = |before, after| Newcomer {
+            name: "b",
+            position: Position::First,
+            before,
+            after,
+        };
+        let a = ["a".to_owned()];
+        assert!(place(&[ours(&wish, &none)], &[newcomer(&a, &none)]).is_err());
+        assert!(place(&[ours(&none, &wish)], &[newcomer(&none, &a)]).is_err());
+        assert_eq!(
+            place(&[ours(&wish, &none)], &[newcomer(&none, &none)]),
+            Ok(vec![Item::Existing(0), Item::New(0)])
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! What the selected policies add to one Pod: each policy whole or not at all, none over what is there.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::objects::Objects;
@@ -72,8 +74,8 @@ impl Candidate<'_> {
 pub(crate) struct Additions<'c> {
     pub(crate) ports: Vec<(&'c PortClaim, &'c str)>,
     pub(crate) volumes: Vec<&'c Volume>,
-    pub(crate) env: Vec<(Slot, &'c EnvVar)>,
-    pub(crate) mounts: Vec<(Slot, &'c Mount)>,
+    pub(crate) env: BTreeMap<Slot, Vec<&'c EnvVar>>,
+    pub(crate) mounts: BTreeMap<Slot, Vec<&'c Mount>>,
     pub(crate) labels: Vec<(&'c str, &'c str)>,
     pub(crate) annotations: Vec<(&'c str, std::borrow::Cow<'c, str>)>,
     pub(crate) image_pull_secrets: Vec<(&'c str, &'c Value)>,
@@ -85,13 +87,19 @@ impl<'c> Additions<'c> {
     fn append(&mut self, mut other: Additions<'c>) {
         self.ports.append(&mut other.ports);
         self.volumes.append(&mut other.volumes);
-        self.env.append(&mut other.env);
-        self.mounts.append(&mut other.mounts);
+        append_lists(&mut self.env, other.env);
+        append_lists(&mut self.mounts, other.mounts);
         self.labels.append(&mut other.labels);
         self.annotations.append(&mut other.annotations);
         self.image_pull_secrets.append(&mut other.image_pull_secrets);
         self.host_aliases.append(&mut other.host_aliases);
         self.share_process_namespace |= other.share_process_namespace;
+    }
+}
+
+fn append_lists<T>(lists: &mut BTreeMap<Slot, Vec<T>>, more: BTreeMap<Slot, Vec<T>>) {
+    for (slot, mut items) in more {
+        lists.entry(slot).or_default().append(&mut items);
     }
 }
 
@@ -225,8 +233,9 @@ impl<'c> Plan<'c> {
             warnings,
             ..
         } = attempt;
-        let shared = self.resolve_shared(index, &delta)?;
+        // First what depends on names only: that fails alike in both calls.
         let orders = self.place(index)?;
+        let shared = self.resolve_shared(index, &delta)?;
         Ok(Step {
             index,
             claims,
@@ -275,7 +284,8 @@ impl<'c> Plan<'c> {
         if wishes.is_empty() {
             return Ok(Resolution::default());
         }
-        let mounts: Vec<_> = self.additions.mounts.iter().chain(&delta.mounts).copied().collect();
+        let mut mounts = self.additions.mounts.clone();
+        append_lists(&mut mounts, delta.mounts.clone());
         let volumes: Vec<_> = self.additions.volumes.iter().chain(&delta.volumes).copied().collect();
         let situation = Situation {
             pod: self.pod,
@@ -319,7 +329,7 @@ impl<'c> Plan<'c> {
                         mount.path
                     ));
                 }
-                None => resolution.app_mounts.push((slot, mount)),
+                None => resolution.app_mounts.entry(slot).or_default().push(mount),
             }
         }
         Ok(())
@@ -349,19 +359,20 @@ impl<'c> Plan<'c> {
         }
     }
 
-    /// A container that is there. One of our own still has its wishes about those that are to come.
-    fn existing(&self, slot: Slot, index: usize) -> Existing<'c> {
-        let mut candidates = self.accepted.iter().copied().chain([index]);
-        let ours = candidates.find_map(|candidate| {
-            let present = &self.candidates[candidate].present;
-            let helper = present.iter().position(|presence| presence.slot() == Some(slot))?;
-            Some(self.helper((candidate, helper)))
-        });
-        Existing {
-            name: slot.of(self.pod).map_or("", |container| &container.name),
-            before: ours.map_or(&[], |helper| &helper.placement.before),
-            after: ours.map_or(&[], |helper| &helper.placement.after),
+    /// The containers that are there. Our own still have their wishes about those that are to come.
+    fn existing(&self, list: List, index: usize) -> Vec<Existing<'c>> {
+        let containers = Slot::all(list, self.pod).filter_map(|slot| slot.of(self.pod));
+        let mut existing: Vec<Existing<'c>> = containers.map(|c| Existing::unwilling(&c.name)).collect();
+        for candidate in self.accepted.iter().copied().chain([index]) {
+            let candidate = &self.candidates[candidate];
+            for (helper, presence) in candidate.rendered.helpers.iter().zip(&candidate.present) {
+                if let Some(slot) = presence.slot().filter(|slot| slot.list == list) {
+                    existing[slot.index].before = &helper.placement.before;
+                    existing[slot.index].after = &helper.placement.after;
+                }
+            }
         }
+        existing
     }
 
     fn place(&self, index: usize) -> Result<Orders, String> {
@@ -379,9 +390,7 @@ impl<'c> Plan<'c> {
             if order.0.is_empty() {
                 continue;
             }
-            let existing: Vec<Existing<'_>> = Slot::all(list, self.pod)
-                .map(|slot| self.existing(slot, index))
-                .collect();
+            let existing = self.existing(list, index);
             let newcomers: Vec<Newcomer<'_>> = order.0.iter().map(|id| newcomer(self.helper(*id))).collect();
             order.1 = place::place(&existing, &newcomers)?;
         }
@@ -528,8 +537,10 @@ impl<'c> Attempt<'_, 'c> {
                 self.volumes_exist(helper.mounts.iter().map(|mount| (helper.name.as_str(), mount)))?;
             }
         }
-        let of_app = |(slot, mount): &(Slot, &'c Mount)| (self.container_at(*slot), *mount);
-        self.volumes_exist(self.delta.mounts.iter().map(of_app))
+        self.delta.mounts.iter().try_for_each(|(slot, mounts)| {
+            let name = self.container_at(*slot);
+            self.volumes_exist(mounts.iter().map(|mount| (name, *mount)))
+        })
     }
 
     fn container_at(&self, slot: Slot) -> &'c str {
@@ -662,9 +673,14 @@ impl<'c> Attempt<'_, 'c> {
         let Some(container) = slot.of(self.plan.pod) else {
             return Ok(());
         };
-        let mut planned = self.plan.claims.env.iter().chain(&self.claims.env);
-        match planned.find(|(other, there)| *other == slot && there.name == variable.name) {
-            Some((_, there)) if there.value == variable.value => return Ok(()),
+        let planned = [&self.plan.claims, &self.claims].map(|claims| claims.env.get(&slot));
+        match planned
+            .into_iter()
+            .flatten()
+            .flatten()
+            .find(|there| there.name == variable.name)
+        {
+            Some(there) if there.value == variable.value => return Ok(()),
             Some(_) => {
                 return Err(format!(
                     "variable {} of container \"{}\" is set differently by another policy",
@@ -680,7 +696,7 @@ impl<'c> Attempt<'_, 'c> {
             .iter()
             .rfind(|there| *there.name == *variable.name)
         {
-            Some(there) if same_variable(there, variable) => self.claims.env.push((slot, variable)),
+            Some(there) if same_variable(there, variable) => self.claims.env.entry(slot).or_default().push(variable),
             Some(_) if endpoint && !self.candidate.trusts_record() => {
                 return Err(format!(
                     "container \"{}\" sets variable {} to another address; drop the variable, or do without this policy",
@@ -702,8 +718,8 @@ impl<'c> Attempt<'_, 'c> {
                     );
                     self.warn(message);
                 }
-                self.claims.env.push((slot, variable));
-                self.delta.env.push((slot, variable));
+                self.claims.env.entry(slot).or_default().push(variable);
+                self.delta.env.entry(slot).or_default().push(variable);
             }
         }
         Ok(())
@@ -721,18 +737,23 @@ impl<'c> Attempt<'_, 'c> {
                 "container \"{name}\" mounts volume \"{volume}\" at {path}, {what}; one of them must go elsewhere"
             ))
         };
-        let mut planned = self.plan.claims.mounts.iter().chain(&self.claims.mounts);
-        match planned.find(|(other, there)| *other == slot && there.path == mount.path) {
-            Some((_, there)) if there.value == mount.value => return Ok(()),
-            Some((_, there)) => return clash(&there.volume),
+        let planned = [&self.plan.claims, &self.claims].map(|claims| claims.mounts.get(&slot));
+        match planned
+            .into_iter()
+            .flatten()
+            .flatten()
+            .find(|there| there.path == mount.path)
+        {
+            Some(there) if there.value == mount.value => return Ok(()),
+            Some(there) => return clash(&there.volume),
             None => {}
         }
         match mount_at(slot.of(self.plan.pod), &mount.path) {
             Some(there) if same_mount(there, mount) || self.candidate.trusts_record() => {}
             Some(there) => return clash(&there.name),
-            None => self.delta.mounts.push((slot, mount)),
+            None => self.delta.mounts.entry(slot).or_default().push(mount),
         }
-        self.claims.mounts.push((slot, mount));
+        self.claims.mounts.entry(slot).or_default().push(mount);
         Ok(())
     }
 
@@ -792,22 +813,15 @@ impl<'c> Attempt<'_, 'c> {
     }
 
     fn host_alias(&mut self, alias: &'c HostAlias) -> Result<(), String> {
-        let there = self
-            .plan
-            .pod
-            .spec
-            .host_aliases
-            .items()
-            .iter()
-            .find(|there| *there.ip == *alias.ip);
-        let has_all = there.map(|there| {
-            let mut names = alias.hostnames.iter();
-            names.all(|name| there.hostnames.iter().any(|other| **other == **name))
-        });
-        let mut planned = self.plan.additions.host_aliases.iter().chain(&self.delta.host_aliases);
-        let planned = planned.find(|other| other.ip == alias.ip);
-        let planned = planned.map(|planned| alias.hostnames.iter().all(|name| planned.hostnames.contains(name)));
-        match has_all.or(planned) {
+        let there = self.plan.pod.spec.host_aliases.items().iter();
+        let there = there.filter(|there| *there.ip == *alias.ip);
+        let there = there.map(|there| there.hostnames.iter().map(|name| &**name).collect::<Vec<_>>());
+        let planned = self.plan.additions.host_aliases.iter().chain(&self.delta.host_aliases);
+        let planned = planned.filter(|planned| planned.ip == alias.ip);
+        let planned = planned.map(|planned| planned.hostnames.iter().map(String::as_str).collect());
+        // The Pod may have several entries for one address.
+        let has_all = |names: Vec<&str>| alias.hostnames.iter().all(|name| names.contains(&name.as_str()));
+        match there.chain(planned).map(has_all).reduce(|a, b| a || b) {
             Some(true) => Ok(()),
             Some(false) => Err(format!(
                 "the Pod has a hostAlias for {} without all of the policy's names; add them to it",

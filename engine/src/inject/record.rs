@@ -1,5 +1,7 @@
 //! The annotations and the label that an injected Pod carries.
 
+use std::collections::BTreeSet;
+
 use crate::names;
 
 /// Which policies a Pod carries, as `name@hash`, comma-separated and sorted. A hint, never proof: anyone can write it.
@@ -20,6 +22,9 @@ pub(crate) enum Record {
     Other,
 }
 
+/// More entries than any Pod has policies: the rest of a record that somebody forged is not looked at.
+const MAX_ENTRIES: usize = 1_000;
+
 /// The entries of [`INJECTED`].
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Injected<'a>(Vec<(&'a str, &'a str)>);
@@ -30,7 +35,7 @@ impl<'a> Injected<'a> {
         let records = terms.filter_map(|term| term.trim().split_once('@'));
         // What could not be a record is not kept.
         let kept = records.filter(|(policy, hash)| names::dns_label(policy).is_ok() && names::dns_label(hash).is_ok());
-        Injected(kept.collect())
+        Injected(kept.take(MAX_ENTRIES).collect())
     }
 
     pub(crate) fn of(&self, policy: &str, hash: &str) -> Record {
@@ -41,8 +46,9 @@ impl<'a> Injected<'a> {
         }
     }
 
-    pub(crate) fn policies(&self) -> impl Iterator<Item = &'a str> {
-        self.0.iter().map(|(policy, _)| *policy)
+    /// Each once.
+    pub(crate) fn policies(&self) -> BTreeSet<&'a str> {
+        self.0.iter().map(|(policy, _)| *policy).collect()
     }
 
     pub(crate) fn set(&mut self, policy: &'a str, hash: &'a str) {

@@ -4,6 +4,8 @@
 //! added and mounted on both sides. Paths are resolved shortest first over all policies, so that the result does not
 //! depend on the order in which policies were loaded.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value, json};
 
 use super::Slot;
@@ -32,7 +34,7 @@ pub(crate) struct Situation<'c> {
     /// All containers that are not ours, for those that are named.
     pub(crate) others: &'c [Slot],
     /// Mounts that the plan adds to the application's containers.
-    pub(crate) mounts: &'c [(Slot, &'c Mount)],
+    pub(crate) mounts: &'c BTreeMap<Slot, Vec<&'c Mount>>,
     /// Volumes that the plan adds.
     pub(crate) volumes: &'c [&'c Volume],
 }
@@ -41,7 +43,7 @@ pub(crate) struct Situation<'c> {
 #[derive(Debug, Default)]
 pub(crate) struct Resolution {
     pub(crate) volumes: Vec<Volume>,
-    pub(crate) app_mounts: Vec<(Slot, Mount)>,
+    pub(crate) app_mounts: BTreeMap<Slot, Vec<Mount>>,
     pub(crate) helper_mounts: Vec<((usize, usize), Mount)>,
     /// By helper.
     pub(crate) warnings: Vec<((usize, usize), String)>,
@@ -102,6 +104,7 @@ impl Resolution {
             .iter()
             .filter_map(|slot| self.covering(*slot, path, situation))
             .collect();
+        let covering = self.without_ours_above(covering);
         if let Some(other) = covering
             .iter()
             .find(|other| other.place != covering[0].place || other.volume != covering[0].volume)
@@ -126,12 +129,21 @@ impl Resolution {
             }
             None => self.new_volume(wish)?,
         };
-        for slot in targets {
-            if !covering.iter().any(|covering| covering.slot == slot) {
-                self.app_mounts.push((slot, mount.clone()));
-            }
+        let mounted: BTreeSet<Slot> = covering.iter().map(|covering| covering.slot).collect();
+        for slot in targets.into_iter().filter(|slot| !mounted.contains(slot)) {
+            self.app_mounts.entry(slot).or_default().push(mount.clone());
         }
         self.mount_in_helper(wish, mount)
+    }
+
+    /// Where the application mounts a volume below one that we add, its own counts, and the others get it too.
+    fn without_ours_above(&self, mut covering: Vec<Covering>) -> Vec<Covering> {
+        let is_ours = |one: &Covering| self.volumes.iter().any(|volume| volume.name == one.volume);
+        let theirs = covering.iter().filter(|one| !is_ours(one));
+        if let Some(depth) = theirs.map(|one| one.mount_path.len()).max() {
+            covering.retain(|one| !is_ours(one) || one.mount_path.len() >= depth);
+        }
+        covering
     }
 
     /// A volume below a shared directory is part of it for the application, and not for the helper.
@@ -236,12 +248,9 @@ impl Resolution {
             slot,
             place: String::new(),
         });
-        let planned = situation
-            .mounts
-            .iter()
-            .copied()
-            .chain(self.app_mounts.iter().map(|(slot, mount)| (*slot, mount)));
-        let planned = planned.filter(|(other, _)| *other == slot).map(|(_, mount)| {
+        let planned = situation.mounts.get(&slot).into_iter().flatten().copied();
+        let planned = planned.chain(self.app_mounts.get(&slot).into_iter().flatten());
+        let planned = planned.map(|mount| {
             let text = |key: &str| {
                 mount
                     .value

@@ -24,7 +24,7 @@ pub(super) fn strip(pod: &mut Value, injected: &Injected<'_>, snapshot: &Snapsho
         }
         take_out(pod, body.known_additions());
     }
-    if injected.policies().next().is_some() {
+    if !injected.policies().is_empty() {
         retain(pod, "volumes", |volume| !is_our_volume(volume));
         each_container(pod, |container| {
             retain_in(container, "volumeMounts", |mount| !is_our_volume(mount))

@@ -92,6 +92,16 @@ pub(super) fn check_enum(spec: &ParameterSpec) -> Result<(), String> {
     }
 }
 
+pub(super) fn check_settable(spec: &ParameterSpec) -> Result<(), String> {
+    let nobody = spec.settable_by.as_ref().is_some_and(Vec::is_empty);
+    match nobody && spec.default.as_ref().is_none_or(serde_json::Value::is_null) {
+        true => {
+            Err("is missing, and nobody may set the parameter; write one, or name somebody in settableBy".to_string())
+        }
+        false => Ok(()),
+    }
+}
+
 pub(super) fn compile_whole(spec: &ParameterSpec) -> Result<Option<(String, Regex)>, String> {
     let Some(source) = &spec.pattern else { return Ok(None) };
     if !matches!(spec.kind, ParameterType::String | ParameterType::StringList) {

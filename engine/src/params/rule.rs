@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use regex::Regex;
 use serde_json::{Number, Value};
 
-use super::declaration::{check_bound, check_enum, check_name, check_order, compile_whole};
+use super::declaration::{check_bound, check_enum, check_name, check_order, check_settable, compile_whole};
 use super::{ParameterSpec, ParameterType, Setter, VALUE_BYTES};
 
 /// A compiled parameter.
@@ -43,6 +43,7 @@ impl Parameter {
         report("maximum", check_bound(spec, spec.maximum.as_ref(), "maximum"));
         report("minimum", check_order(spec));
         report("enum", check_enum(spec));
+        report("default", check_settable(spec));
         let pattern = match compile_whole(spec) {
             Ok(pattern) => pattern,
             Err(message) => {

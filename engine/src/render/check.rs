@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{EnvVar, Mount, PortClaim, Volume, decode};
+use super::{EnvVar, HostAlias, Mount, PortClaim, Volume, decode};
 use crate::compile::FieldError;
 use crate::names;
 use crate::quantity;
@@ -73,6 +73,12 @@ pub(crate) fn outside_system_directories(path: &str) -> bool {
 pub(crate) fn container(container: &Map<String, Value>, path: &str) -> Result<(), FieldError> {
     types::<k8s_openapi::api::core::v1::Container>(&Value::Object(container.clone()), path)?;
     let text = |key: &str| container.get(key).and_then(Value::as_str).unwrap_or_default();
+    for required in ["name", "image"] {
+        if text(required).is_empty() {
+            let message = format!("is missing; write the container's {required}");
+            return Err(FieldError::new(format!("{path}.{required}"), message));
+        }
+    }
     names::dns_label(text("name")).map_err(|message| FieldError::new(format!("{path}.name"), message))?;
     if text("image").trim().is_empty() || text("image") != text("image").trim() {
         let message = format!(
@@ -81,7 +87,67 @@ pub(crate) fn container(container: &Map<String, Value>, path: &str) -> Result<()
         );
         return Err(FieldError::new(format!("{path}.image"), message));
     }
-    quantities(container, path)
+    one_of(
+        text("imagePullPolicy"),
+        &["Always", "IfNotPresent", "Never"],
+        &format!("{path}.imagePullPolicy"),
+    )?;
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        if let Some(Value::Object(probe_there)) = container.get(probe) {
+            let handlers = ["exec", "httpGet", "tcpSocket", "grpc"];
+            exactly_one(probe_there, &handlers, &format!("{path}.{probe}"))?;
+        }
+    }
+    quantities(container, path)?;
+    requests_within_limits(container, path)
+}
+
+/// A choice; empty where nothing is said.
+fn one_of(choice: &str, known: &[&str], path: &str) -> Result<(), FieldError> {
+    if choice.is_empty() || known.contains(&choice) {
+        return Ok(());
+    }
+    let message = format!("\"{choice}\" is not a choice; write {}", known.join(" or "));
+    Err(FieldError::new(path, message))
+}
+
+/// Kubernetes wants one of `fields`.
+fn exactly_one(members: &Map<String, Value>, fields: &[&str], path: &str) -> Result<(), FieldError> {
+    let set = |field: &&&str| members.get(**field).is_some_and(|value| !value.is_null());
+    let there: Vec<&str> = fields.iter().filter(set).copied().collect();
+    match there[..] {
+        [_] => Ok(()),
+        [] => Err(FieldError::new(
+            path,
+            format!("says nothing to do; write {}", fields.join(" or ")),
+        )),
+        [_, ..] => Err(FieldError::new(
+            path,
+            format!("has {}; write one of them", there.join(" and ")),
+        )),
+    }
+}
+
+/// Kubernetes refuses a request above its limit, which two parameters may well come to.
+fn requests_within_limits(container: &Map<String, Value>, path: &str) -> Result<(), FieldError> {
+    let amounts = |group: &str| container.get("resources")?.get(group)?.as_object();
+    for (resource, limit) in amounts("limits").into_iter().flatten() {
+        let request = amounts("requests").and_then(|requests| requests.get(resource));
+        let Some(request) = request.filter(|request| quantity::of(request) > quantity::of(limit)) else {
+            continue;
+        };
+        let text = |amount: &Value| amount.as_str().map_or(amount.to_string(), str::to_owned);
+        let message = format!(
+            "{} is more than the limit {}; lower it, or raise the limit",
+            text(request),
+            text(limit)
+        );
+        return Err(FieldError::new(
+            format!("{path}.resources.requests.{resource}"),
+            message,
+        ));
+    }
+    Ok(())
 }
 
 /// Whether `value` decodes as the Kubernetes type `T`; unknown fields are fine.
@@ -116,6 +182,7 @@ pub(crate) fn env(items: &[Value], path: &str) -> Result<Vec<EnvVar>, FieldError
             let message = format!("\"{name}\" cannot be a variable's name; use printable ASCII without '='");
             return Err(FieldError::new(format!("{path}.name"), message));
         }
+        variable_source(item, &path)?;
         if variables.iter().any(|other| other.name == name) {
             return Err(FieldError::new(
                 path,
@@ -128,6 +195,29 @@ pub(crate) fn env(items: &[Value], path: &str) -> Result<Vec<EnvVar>, FieldError
         });
     }
     Ok(variables)
+}
+
+/// A variable has a value or one source.
+fn variable_source(item: &Value, path: &str) -> Result<(), FieldError> {
+    let Some(Value::Object(source)) = item.get("valueFrom") else {
+        return Ok(());
+    };
+    if item
+        .get("value")
+        .and_then(Value::as_str)
+        .is_some_and(|value| !value.is_empty())
+    {
+        return Err(FieldError::new(path, "has value and valueFrom; write one of them"));
+    }
+    let path = format!("{path}.valueFrom");
+    match source.values().filter(|value| !value.is_null()).count() {
+        1 => Ok(()),
+        0 => Err(FieldError::new(
+            path,
+            "names no source; write fieldRef, secretKeyRef or another",
+        )),
+        _ => Err(FieldError::new(path, "names more than one source; write one")),
+    }
 }
 
 /// A list of core/v1 VolumeMount.
@@ -158,11 +248,55 @@ fn mount(item: &Value, path: &str) -> Result<Mount, FieldError> {
     let volume = named(item, path)?;
     let mount_path = item.get("mountPath").and_then(Value::as_str).unwrap_or_default();
     let normal = normalise_path(mount_path).map_err(|m| FieldError::new(format!("{path}.mountPath"), m))?;
+    sub_path(item, path)?;
+    let propagation = item.get("mountPropagation").and_then(Value::as_str).unwrap_or_default();
+    let known = ["None", "HostToContainer", "Bidirectional"];
+    one_of(propagation, &known, &format!("{path}.mountPropagation"))?;
     Ok(Mount {
         volume,
         path: normal,
         value: item.clone(),
     })
+}
+
+/// A `subPath` stays within its volume.
+fn sub_path(item: &Value, path: &str) -> Result<(), FieldError> {
+    let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
+    if !text("subPath").is_empty() && !text("subPathExpr").is_empty() {
+        return Err(FieldError::new(path, "has subPath and subPathExpr; write one of them"));
+    }
+    for key in ["subPath", "subPathExpr"] {
+        let sub_path = text(key);
+        if sub_path.starts_with('/') || sub_path.split('/').any(|part| part == "..") {
+            let message = format!("\"{sub_path}\" leaves the volume; write a path below it, without '..'");
+            return Err(FieldError::new(format!("{path}.{key}"), message));
+        }
+    }
+    Ok(())
+}
+
+/// A list of core/v1 HostAlias.
+pub(crate) fn host_aliases(items: &Value, path: &str) -> Result<Vec<HostAlias>, FieldError> {
+    let aliases: Vec<HostAlias> = decode(items, path)?;
+    for (index, alias) in aliases.iter().enumerate() {
+        if alias.ip.parse::<std::net::IpAddr>().is_err() {
+            let message = format!("\"{}\" is not an address; write one like 10.0.0.1", alias.ip);
+            return Err(FieldError::new(format!("{path}[{index}].ip"), message));
+        }
+    }
+    Ok(aliases)
+}
+
+/// An `emptyDir`: its type, and the quantity in it.
+pub(crate) fn empty_dir(value: &Value, path: &str) -> Result<(), FieldError> {
+    types::<k8s_openapi::api::core::v1::EmptyDirVolumeSource>(value, path)?;
+    match value.get("sizeLimit").filter(|limit| !limit.is_null()) {
+        Some(limit) if quantity::of(limit).is_none_or(|amount| amount < 0) => {
+            let message = format!("{limit} is not a quantity; write one like 64Mi or 1Gi");
+            Err(FieldError::new(format!("{path}.sizeLimit"), message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A list of core/v1 Volume.
@@ -173,6 +307,7 @@ pub(crate) fn volumes(items: &[Value], path: &str) -> Result<Vec<Volume>, FieldE
         types::<k8s_openapi::api::core::v1::Volume>(item, &path)?;
         let name = named(item, &path)?;
         names::dns_label(&name).map_err(|message| FieldError::new(format!("{path}.name"), message))?;
+        volume_source(item, &path)?;
         if volumes.iter().any(|other| other.name == name) {
             return Err(FieldError::new(
                 path,
@@ -185,6 +320,23 @@ pub(crate) fn volumes(items: &[Value], path: &str) -> Result<Vec<Volume>, FieldE
         });
     }
     Ok(volumes)
+}
+
+/// A volume has one source at most: without any it is an empty directory.
+fn volume_source(item: &Value, path: &str) -> Result<(), FieldError> {
+    let members = item.as_object().into_iter().flatten();
+    let sources: Vec<&str> = members
+        .filter(|(key, value)| *key != "name" && !value.is_null())
+        .map(|(key, _)| key.as_str())
+        .collect();
+    if sources.len() > 1 {
+        let message = format!("has {}; write one of them", sources.join(" and "));
+        return Err(FieldError::new(path, message));
+    }
+    match item.get("emptyDir") {
+        Some(source) if !source.is_null() => empty_dir(source, &format!("{path}.emptyDir")),
+        _ => Ok(()),
+    }
 }
 
 /// The ports that a container declares.
@@ -216,8 +368,8 @@ pub(crate) fn port_number(value: Option<&Value>, path: &str) -> Result<u16, Fiel
         .and_then(|number| u16::try_from(number).ok())
         .filter(|n| *n > 0);
     number.ok_or_else(|| {
-        let found = value.map_or("nothing".into(), Value::to_string);
-        FieldError::new(path, format!("{found} is not a port; write a number from 1 to 65535"))
+        let found = value.map_or("is missing".into(), |found| format!("{found} is not a port"));
+        FieldError::new(path, format!("{found}; write a number from 1 to 65535"))
     })
 }
 
@@ -235,6 +387,9 @@ pub(crate) fn protocol(value: Option<&str>, path: &str) -> Result<String, FieldE
 
 /// The `name` of an object.
 pub(crate) fn named(item: &Value, path: &str) -> Result<String, FieldError> {
+    if !item.is_object() {
+        return Err(FieldError::new(path, "must be an object with a name"));
+    }
     match item.get("name").and_then(Value::as_str) {
         Some(name) if !name.is_empty() => Ok(name.to_owned()),
         _ => Err(FieldError::new(format!("{path}.name"), "is missing; write a name")),

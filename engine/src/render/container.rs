@@ -33,8 +33,8 @@ pub(crate) fn helper(parts: &Parts<'_>) -> Result<Helper, FieldError> {
             "is missing; write a core/v1 Container",
         ));
     };
-    check::container(&container, &path("container"))?;
     refuse_fields(&container, parts)?;
+    check::container(&container, &path("container"))?;
     let mounts = container
         .shift_remove("volumeMounts")
         .unwrap_or(Value::Array(Vec::new()));
@@ -125,7 +125,7 @@ fn shared_volumes(parts: &Parts<'_>) -> Result<Vec<SharedVolume>, FieldError> {
         }
         if let Some(empty_dir) = &volume.empty_dir {
             let value = Value::Object(empty_dir.clone());
-            check::types::<k8s_openapi::api::core::v1::EmptyDirVolumeSource>(&value, &format!("{path}.emptyDir"))?;
+            check::empty_dir(&value, &format!("{path}.emptyDir"))?;
         }
         if shared.iter().any(|other| other.path == volume.path) {
             return Err(bad_path(format!(
@@ -217,7 +217,8 @@ fn metrics(helper: &mut Helper, container: &mut Map<String, Value>, parts: &Part
 
 fn refuse_unknown(item: &Value, known: &[&str], path: &str) -> Result<(), FieldError> {
     let Some(members) = item.as_object() else {
-        return Err(FieldError::new(path, "must be an object"));
+        let message = format!("must be an object; write {}", known.join(", "));
+        return Err(FieldError::new(path, message));
     };
     match members.keys().find(|key| !known.contains(&key.as_str())) {
         Some(key) => Err(FieldError::new(

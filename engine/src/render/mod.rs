@@ -5,6 +5,7 @@
 
 mod check;
 mod container;
+mod explain;
 mod files;
 mod token;
 
@@ -246,16 +247,8 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(value: &'de Value, path: &str) ->
             inner if inner.starts_with('[') => format!("{path}{inner}"),
             inner => format!("{path}.{inner}"),
         };
-        FieldError::new(path, lower_first(&error.into_inner().to_string()))
+        explain::misfit(path, &error.into_inner().to_string())
     })
-}
-
-fn lower_first(text: &str) -> String {
-    let mut characters = text.chars();
-    characters
-        .next()
-        .map(|first| first.to_lowercase().chain(characters).collect())
-        .unwrap_or_default()
 }
 
 /// `spec.app`, rendered.
@@ -293,7 +286,7 @@ pub(crate) fn pod(value: &Value, path: &str) -> Result<PodAdditions, FieldError>
         volumes: check::volumes(list("volumes"), &format!("{path}.volumes"))?,
         image_pull_secrets: secrets.collect::<Result<_, _>>()?,
         host_aliases: match value.get("hostAliases") {
-            Some(aliases) => decode(aliases, &format!("{path}.hostAliases"))?,
+            Some(aliases) => check::host_aliases(aliases, &format!("{path}.hostAliases"))?,
             None => Vec::new(),
         },
         share_process_namespace: match value.get("shareProcessNamespace") {

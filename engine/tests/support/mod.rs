@@ -65,7 +65,8 @@ pub fn between_the_calls(pod: &Value) -> Value {
     let mut pod = pod.clone();
     pod["metadata"]["managedFields"] = json!([{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}]);
     for list in ["initContainers", "containers"] {
-        let Some(containers) = pod["spec"].get_mut(list).and_then(Value::as_array_mut) else {
+        let list = pod.get_mut("spec").and_then(|spec| spec.get_mut(list));
+        let Some(containers) = list.and_then(Value::as_array_mut) else {
             continue;
         };
         for container in containers {
@@ -121,5 +122,22 @@ fn server_defaults(container: &mut Value) {
     };
     if !mounts.iter().any(|mount| mount["mountPath"] == directory) {
         mounts.push(json!({"name": "kube-api-access-x", "mountPath": directory, "readOnly": true}));
+    }
+}
+
+/// A value without members that are `null`, `{}` or `[]`.
+#[allow(dead_code)]
+pub fn prune(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let pruned = members.iter().map(|(key, value)| (key.clone(), prune(value)));
+            Value::Object(
+                pruned
+                    .filter(|(_, value)| !matches!(value.to_string().as_str(), "null" | "{}" | "[]"))
+                    .collect(),
+            )
+        }
+        Value::Array(items) => items.iter().map(prune).collect(),
+        scalar => scalar.clone(),
     }
 }

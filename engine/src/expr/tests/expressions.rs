@@ -190,7 +190,7 @@ fn expressions_fail_with_these_messages() {
             "[1].map(params, 1)",
             "a comprehension's variable cannot be called \"params\"",
         ),
-        ("1 +", "column "),
+        ("1 +", "it ends too early"),
         ("a b", "column "),
         ("'a'.matches('(')", "the pattern \"(\" is not valid: unclosed group"),
         // When a Pod arrives.
