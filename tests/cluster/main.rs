@@ -8,6 +8,7 @@
 mod bundled;
 mod contract;
 mod dry_run;
+mod goldens;
 mod other_webhooks;
 mod parents;
 mod patterns;

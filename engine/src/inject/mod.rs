@@ -3,6 +3,7 @@
 //! **Architecture Invariant:** a Pod that an earlier call has been through comes out as it went in; what is ours is
 //! recognised by comparing it with what the policy renders, never by a claim of the Pod's own.
 
+mod answer;
 mod emit;
 mod objects;
 mod own;
@@ -11,66 +12,31 @@ mod place;
 mod plan;
 mod record;
 mod shared;
+mod slot;
 mod strip;
-
-use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::admission::{Admission, Decision, PodRequest, Refusal, Verdict};
+use crate::admission::{Admission, PodRequest};
 use crate::compile::{Body, CompiledPolicy};
 use crate::params;
-use crate::pod::{Container, PodView};
+use crate::pod::PodView;
 use crate::policy::Enforcement;
 use crate::request::{self, Wishes};
 use crate::select::{self, Because, Choice, Choices, Subject};
 use crate::snapshot::{Namespace, Snapshot};
 
+use answer::{Answer, Failure};
 use objects::Objects;
 use plan::{Candidate, Plan, Presence};
 use record::{Injected, Record};
+pub(crate) use slot::{List, Slot};
 
 /// The annotation by which kubelet marks its mirrors of static Pods.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// The API server lets 4096 characters of warnings through; a Pod can have many more annotations that deserve one.
 const MAX_ANNOTATION_WARNINGS: usize = 40;
-
-/// One of the Pod's two lists of containers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum List {
-    Init,
-    Main,
-}
-
-/// A container that the Pod has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Slot {
-    pub(crate) list: List,
-    pub(crate) index: usize,
-}
-
-impl Slot {
-    fn containers<'p>(list: List, pod: &'p PodView<'p>) -> &'p [Container<'p>] {
-        match list {
-            List::Init => pod.spec.init_containers.items(),
-            List::Main => pod.spec.containers.items(),
-        }
-    }
-
-    pub(crate) fn all(list: List, pod: &PodView<'_>) -> impl Iterator<Item = Slot> + use<> {
-        (0..Slot::containers(list, pod).len()).map(move |index| Slot { list, index })
-    }
-
-    pub(crate) fn of<'p>(&self, pod: &'p PodView<'p>) -> Option<&'p Container<'p>> {
-        Slot::containers(self.list, pod).get(self.index)
-    }
-
-    fn named(name: &str, pod: &PodView<'_>) -> Option<Slot> {
-        let mut slots = Slot::all(List::Init, pod).chain(Slot::all(List::Main, pod));
-        slots.find(|slot| slot.of(pod).is_some_and(|container| *container.name == *name))
-    }
-}
 
 /// Decides about one Pod that is about to be created.
 pub fn admit(snapshot: &Snapshot, request: &PodRequest<'_>) -> Admission {
@@ -452,146 +418,4 @@ enum Prepared<'a> {
     OtherVersion(Vec<Slot>),
     /// Nothing is left to plan.
     Done,
-}
-
-/// Why a policy cannot be injected.
-struct Failure {
-    code: u16,
-    message: String,
-}
-
-impl Failure {
-    fn new(message: String) -> Failure {
-        Failure { code: 403, message }
-    }
-
-    /// A value that the Pod's author wrote.
-    fn bad_value(message: String) -> Failure {
-        Failure { code: 422, message }
-    }
-}
-
-/// An answer in the making.
-#[derive(Default)]
-struct Answer {
-    refusals: Vec<(u16, String)>,
-    warnings: Vec<String>,
-    skipped: Vec<(String, String)>,
-    audit_annotations: Vec<(&'static str, String)>,
-    audited: Vec<String>,
-    decisions: Vec<Decision>,
-}
-
-impl Answer {
-    fn warn(&mut self, message: String) {
-        self.warnings.push(message);
-    }
-
-    fn refuse(&mut self, code: u16, message: String) {
-        self.refusals.push((code, message));
-    }
-
-    fn is_refused(&self) -> bool {
-        !self.refusals.is_empty()
-    }
-
-    fn decide(&mut self, policy: &CompiledPolicy, reason: &'static str) {
-        self.decisions.push(Decision {
-            policy: policy.id().clone(),
-            reason,
-        });
-    }
-
-    fn skip(&mut self, policy: &CompiledPolicy, why: &str) {
-        self.skipped.push((policy.name().to_owned(), why.to_owned()));
-    }
-
-    fn pause(&mut self, policy: &CompiledPolicy) {
-        self.decide(policy, "paused");
-        self.warn(format!(
-            "policy \"{}\" is paused; the Pod does not get it",
-            policy.name()
-        ));
-        self.skip(policy, "paused");
-    }
-
-    /// A selected policy cannot be injected: the Pod is refused, or goes without.
-    fn fail(&mut self, choice: Choice<'_>, failure: Failure) {
-        let policy = choice.policy;
-        let Failure { code, message } = failure;
-        if policy.enforcement() == Enforcement::Audit {
-            self.decide(policy, "audit");
-            self.audited.push(policy.name().to_owned());
-            self.warn(format!(
-                "policy \"{}\" is in audit; it would fail: {message}",
-                policy.name()
-            ));
-            return;
-        }
-        self.decide(policy, "failed");
-        if choice.because.binding() {
-            return self.refuse(code, format!("policy \"{}\": {message}", policy.name()));
-        }
-        self.warn(format!("policy \"{}\" is left out: {message}", policy.name()));
-        self.skip(policy, &message);
-    }
-
-    fn audit(&mut self, policy: &CompiledPolicy, rendered: &crate::render::Rendered, failure: Option<String>) {
-        self.decide(policy, "audit");
-        self.audited.push(policy.name().to_owned());
-        let names: Vec<&str> = rendered.helpers.iter().map(|helper| helper.name.as_str()).collect();
-        let would = match (failure, names.is_empty()) {
-            (Some(message), _) => format!("fail: {message}"),
-            (None, true) => "change the Pod without adding a container".to_owned(),
-            (None, false) => format!("add container {}", names.join(", ")),
-        };
-        self.warn(format!("policy \"{}\" is in audit; it would {would}", policy.name()));
-    }
-
-    /// The value of the annotation that says what was left out; also where an earlier value is no longer true.
-    fn skipped_annotation(&mut self, pod: &PodView<'_>) -> Option<String> {
-        self.skipped.sort_unstable();
-        let notes: Vec<String> = self
-            .skipped
-            .iter()
-            .map(|(policy, why)| format!("{policy}: {why}"))
-            .collect();
-        let value = notes.join("; ");
-        let names: Vec<String> = self.skipped.drain(..).map(|(policy, _)| policy).collect();
-        if !names.is_empty() {
-            self.audit_annotations.push(("skipped", names.join(",")));
-        }
-        match pod.annotation(record::SKIPPED) {
-            None if value.is_empty() => None,
-            Some(there) if there == value => None,
-            _ => Some(value),
-        }
-    }
-
-    fn finish(mut self, patch: Option<Vec<u8>>) -> Admission {
-        if !self.audited.is_empty() {
-            self.audited.sort_unstable();
-            self.audit_annotations.push(("audited", self.audited.join(",")));
-        }
-        let mut seen = HashSet::new();
-        self.warnings.retain(|warning| seen.insert(warning.clone()));
-        let code = self.refusals.iter().map(|(code, _)| *code).min();
-        let verdict = match (code, patch) {
-            (Some(code), _) => {
-                let messages: Vec<String> = self.refusals.into_iter().map(|(_, message)| message).collect();
-                Verdict::Refused(Refusal {
-                    code,
-                    message: messages.join("; "),
-                })
-            }
-            (None, Some(patch)) => Verdict::Patched(patch),
-            (None, None) => Verdict::Unchanged,
-        };
-        Admission {
-            verdict,
-            warnings: self.warnings,
-            audit_annotations: self.audit_annotations,
-            decisions: self.decisions,
-        }
-    }
 }

@@ -12,74 +12,13 @@
 mod rows;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/tables.rs"]
+mod tables;
 
-use std::path::Path;
-
-use outrigger_engine::{Admission, Settings, Snapshot, Verdict};
-use serde::Deserialize;
+use outrigger_engine::{Admission, Snapshot, Verdict};
 use serde_json::Value;
 use support::{apply, between_the_calls, decide, patch_of, snapshot};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Table {
-    /// Names of folders of `policies/`.
-    #[serde(default)]
-    bundled: Vec<String>,
-    /// Without `apiVersion` and `kind`: the cluster's, or a namespace's where there is a `metadata.namespace`.
-    #[serde(default)]
-    policies: Vec<Value>,
-    #[serde(default)]
-    namespaces: Vec<Value>,
-    kubernetes_minor: Option<u32>,
-    #[serde(default)]
-    foreign_changes: Vec<String>,
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    #[serde(default = "default_namespace")]
-    namespace: String,
-    pod: Value,
-}
-
-fn default_namespace() -> String {
-    "default".into()
-}
-
-fn table(path: &Path) -> (Table, Vec<Value>) {
-    let table: Table = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
-    let bundled = table.bundled.iter().map(|name| {
-        let text = std::fs::read_to_string(folder.join(name).join("policy.yaml")).unwrap();
-        serde_saphyr::from_str::<Value>(&text).unwrap()
-    });
-    let policies = bundled.chain(table.policies.iter().map(policy)).collect();
-    (table, policies)
-}
-
-fn policy(short: &Value) -> Value {
-    let kind = match short["metadata"]["namespace"] {
-        Value::Null => "ClusterInjectionPolicy",
-        _ => "InjectionPolicy",
-    };
-    let mut policy = short.clone();
-    policy["apiVersion"] = "outrigger.dev/v1alpha1".into();
-    policy["kind"] = kind.into();
-    policy
-}
-
-fn settings(table: &Table) -> Settings {
-    let default = Settings::default();
-    Settings {
-        kubernetes_minor: table.kubernetes_minor.unwrap_or(default.kubernetes_minor),
-        foreign_changes: table.foreign_changes.clone(),
-        ..default
-    }
-}
+use tables::{Case, tables};
 
 fn report(name: &str, admission: &Admission, pod: &Value) -> String {
     let mut text = format!("# {name}\n");
@@ -110,21 +49,19 @@ fn report(name: &str, admission: &Admission, pod: &Value) -> String {
 
 /// Every case of every table, with its name and what decides about it.
 fn each_case(mut check: impl FnMut(&str, &Snapshot, &Case)) {
-    insta::glob!("cases/*.yaml", |path| {
-        let (table, policies) = table(path);
-        let snapshot = snapshot(&policies, &table.namespaces, settings(&table));
-        for case in &table.cases {
-            let file = path.file_stem().unwrap().to_string_lossy();
-            check(&format!("{file}: {}", case.name), &snapshot, case);
-        }
-    });
+    for table in tables() {
+        let snapshot = snapshot(&table.policies, &table.namespaces, table.settings());
+        table
+            .cases
+            .iter()
+            .for_each(|case| check(&format!("{}: {}", table.name, case.name), &snapshot, case));
+    }
 }
 
 #[test]
 fn golden_cases() {
-    insta::glob!("cases/*.yaml", |path| {
-        let (table, policies) = table(path);
-        let snapshot = snapshot(&policies, &table.namespaces, settings(&table));
+    for table in tables() {
+        let snapshot = snapshot(&table.policies, &table.namespaces, table.settings());
         let mut text = String::new();
         for policy in snapshot.policies() {
             policy
@@ -140,9 +77,9 @@ fn golden_cases() {
             text += &report(&case.name, &decide(&snapshot, &case.namespace, &case.pod), &case.pod);
         }
         insta::with_settings!({omit_expression => true, prepend_module_to_snapshot => false}, {
-            insta::assert_snapshot!(text);
+            insta::assert_snapshot!(table.name.as_str(), text);
         });
-    });
+    }
 }
 
 #[test]
@@ -166,18 +103,15 @@ fn row_3_a_second_pass_changes_nothing_in_any_golden_case() {
 
 #[test]
 fn row_16_the_order_of_policies_does_not_matter_in_any_golden_case() {
-    insta::glob!("cases/*.yaml", |path| {
-        let (table, mut policies) = table(path);
-        let forward = snapshot(&policies, &table.namespaces, settings(&table));
-        policies.reverse();
-        let backward = snapshot(&policies, &table.namespaces, settings(&table));
+    for mut table in tables() {
+        let forward = snapshot(&table.policies, &table.namespaces, table.settings());
+        table.policies.reverse();
+        let backward = snapshot(&table.policies, &table.namespaces, table.settings());
         for case in &table.cases {
-            let (a, b) = (
-                decide(&forward, &case.namespace, &case.pod),
-                decide(&backward, &case.namespace, &case.pod),
-            );
-            assert_eq!(a.verdict, b.verdict, "{}: {}", path.display(), case.name);
-            assert_eq!(a.warnings, b.warnings, "{}: {}", path.display(), case.name);
+            let decide = |snapshot| decide(snapshot, &case.namespace, &case.pod);
+            let (a, b) = (decide(&forward), decide(&backward));
+            assert_eq!(a.verdict, b.verdict, "{}: {}", table.name, case.name);
+            assert_eq!(a.warnings, b.warnings, "{}: {}", table.name, case.name);
         }
-    });
+    }
 }

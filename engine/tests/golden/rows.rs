@@ -5,8 +5,9 @@ use std::sync::Arc;
 use outrigger_engine::{Admission, Settings, Snapshot, Verdict, compile};
 use serde_json::{Value, json};
 
+use crate::each_case;
 use crate::support::{apply, decide, patch_of, snapshot};
-use crate::{each_case, policy};
+use crate::tables::policy;
 
 fn admit_with(policies: &[Value], namespace: &str, pod: &Value) -> Admission {
     let policies: Vec<Value> = policies.iter().map(policy).collect();
