@@ -8,6 +8,9 @@
 mod bundled;
 mod contract;
 mod dry_run;
+#[path = "../support/expression_table.rs"]
+mod expression_table;
+mod expressions;
 mod goldens;
 mod other_webhooks;
 mod parents;

@@ -12,6 +12,9 @@ mod certificates;
 mod client;
 mod connections;
 mod contract;
+mod documents;
+#[path = "../support/expression_table.rs"]
+mod expression_table;
 mod lifecycle;
 mod program;
 mod reviews;

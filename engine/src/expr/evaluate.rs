@@ -12,6 +12,7 @@ use super::limits::{PATTERN_STEPS, PATTERN_STEPS_PER_BYTE, STEPS, STRING_BYTES, 
 use super::operators::{binary, has, negate, select};
 use super::path::{Found, Path, Root};
 use super::pattern;
+use super::print::prepare;
 use super::scope::Scope;
 use super::tree::{Call, Node, Operator, Optional};
 
@@ -279,7 +280,12 @@ impl Evaluation<'_> {
             return Ok(value);
         }
         match &call.library {
-            Some(library) => call_library(library, arguments),
+            // In the library it is no optional, but the format or null.
+            Some(library) if call.name == "format.named" => {
+                let format = call_library(library, arguments)?;
+                Ok(optional(Some(format).filter(|format| *format != Value::Null)))
+            }
+            Some(library) => call_library(library, prepare(call.name, arguments)),
             None => Err("the function has no overload for these types".to_string()),
         }
     }

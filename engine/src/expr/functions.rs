@@ -107,6 +107,12 @@ pub(super) fn all() -> impl Iterator<Item = Function> + Clone {
     })
 }
 
+/// The names of all functions and macros that an expression may call, for documentation; no order.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    let macros = MACROS.iter().map(|(name, _)| *name);
+    all().map(|function| function.name).chain(macros)
+}
+
 /// The function of this name.
 pub(super) fn find(name: &str) -> Option<Function> {
     all().find(|function| function.name == name)

@@ -22,6 +22,7 @@ pub(crate) mod nearest;
 mod operators;
 mod path;
 mod pattern;
+mod print;
 mod scan;
 mod scope;
 mod template;
@@ -32,6 +33,7 @@ mod tree;
 mod tests;
 
 pub use compile::{Expression, Uses, Vocabulary};
+pub use functions::function_names;
 pub use limits::Budget;
 pub(crate) use pattern::compile as compile_pattern;
 pub use scope::{Scope, namespace_object};

@@ -7,6 +7,7 @@ use kube_cel::cel::objects::OptionalValue;
 
 use super::json::{to_json, type_name};
 use super::limits::STRING_BYTES;
+use super::print::written_by_go;
 use super::text::breaks_out;
 
 /// An implementation; the receiver is the first argument. `None`: ask the library.
@@ -19,6 +20,13 @@ pub(super) fn native(name: &str) -> Option<Native> {
         "dyn" => |arguments| Ok(arguments.first().cloned()),
         "size" => size,
         "string" => string,
+        "int" => int,
+        "split" => split,
+        "quantity" => |arguments| refuse(arguments, has_blanks, "is not a quantity"),
+        "isQuantity" => |arguments| Ok(is(arguments, has_blanks)),
+        "cidr" => |arguments| refuse(arguments, has_leading_zero, "is not a CIDR"),
+        "isCIDR" => |arguments| Ok(is(arguments, has_leading_zero)),
+        "math.bitShiftRight" => shift_right,
         "bool" => boolean,
         "contains" => |arguments| compare_text("contains", arguments, |text, part| text.contains(part)),
         "startsWith" => |arguments| compare_text("startsWith", arguments, |text, part| text.starts_with(part)),
@@ -78,6 +86,85 @@ fn string(arguments: &[Value]) -> Result<Option<Value>, String> {
         [Value::String(value)] => Ok(Some(Value::String(value.clone()))),
         [Value::Int(value)] => text(value.to_string()),
         [Value::Bool(value)] => text(value.to_string()),
+        [value] => written_by_go(value).map_or(Ok(None), text),
+        _ => Ok(None),
+    }
+}
+
+fn int(arguments: &[Value]) -> Result<Option<Value>, String> {
+    match arguments {
+        [Value::Timestamp(time)] => Ok(Some(Value::Int(time.timestamp()))),
+        _ => Ok(None),
+    }
+}
+
+/// As in Go: an empty separator parts every character, a limit bounds the parts, a negative one does not.
+fn split(arguments: &[Value]) -> Result<Option<Value>, String> {
+    let (source, separator, limit) = match arguments {
+        [Value::String(source), Value::String(separator)] => (source, separator, usize::MAX),
+        [Value::String(source), Value::String(separator), Value::Int(limit)] => {
+            (source, separator, usize::try_from(*limit).unwrap_or(usize::MAX))
+        }
+        _ => return Err("split is for strings: text.split(separator) or text.split(separator, limit)".to_string()),
+    };
+    let part = |part: &str| Value::String(Arc::new(part.to_owned()));
+    let parts: Vec<Value> = match (limit, separator.is_empty()) {
+        (0, _) => Vec::new(),
+        (_, false) => source.splitn(limit, separator.as_str()).map(part).collect(),
+        (_, true) => {
+            let ends = source.char_indices().map(|(at, c)| at + c.len_utf8());
+            let mut start = 0;
+            let mut parts = Vec::new();
+            for end in ends {
+                let end = if parts.len() + 1 == limit { source.len() } else { end };
+                parts.push(part(&source[start..end]));
+                start = end;
+                if end == source.len() {
+                    break;
+                }
+            }
+            parts
+        }
+    };
+    Ok(Some(Value::List(Arc::new(parts))))
+}
+
+/// The library takes a quantity with blanks around it.
+fn has_blanks(text: &str) -> bool {
+    text.trim() != text
+}
+
+/// The library takes `10.0.0.0/08`.
+fn has_leading_zero(text: &str) -> bool {
+    let bits = text.rsplit_once('/').map_or("", |(_, bits)| bits);
+    bits.len() > 1 && bits.starts_with(['0', '+'])
+}
+
+/// An error for a text that is `wrong`; others are left to the library.
+fn refuse(arguments: &[Value], wrong: fn(&str) -> bool, message: &str) -> Result<Option<Value>, String> {
+    match arguments {
+        [Value::String(text)] if wrong(text) => Err(format!("{text:?} {message}")),
+        _ => Ok(None),
+    }
+}
+
+/// False for a text that is `wrong`; others are left to the library.
+fn is(arguments: &[Value], wrong: fn(&str) -> bool) -> Option<Value> {
+    match arguments {
+        [Value::String(text)] if wrong(text) => Some(Value::Bool(false)),
+        _ => None,
+    }
+}
+
+/// CEL fills with zeros, also for a negative number.
+fn shift_right(arguments: &[Value]) -> Result<Option<Value>, String> {
+    match arguments {
+        [Value::Int(number), Value::Int(by @ 0..)] => {
+            let shifted = u32::try_from(*by)
+                .ok()
+                .and_then(|by| number.cast_unsigned().checked_shr(by));
+            Ok(Some(Value::Int(shifted.unwrap_or(0).cast_signed())))
+        }
         _ => Ok(None),
     }
 }

@@ -1,6 +1,7 @@
 //! Operators on values.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use kube_cel::cel::Value;
 use kube_cel::cel::objects::{Key, KeyRef, OptionalValue};
@@ -13,7 +14,12 @@ use super::tree::Operator;
 /// `left operator right`.
 pub(super) fn binary(operator: Operator, left: Value, right: Value) -> Result<Value, String> {
     let arithmetic = match operator {
-        Operator::Add => left + right,
+        Operator::Add => match (left, right) {
+            (Value::Bytes(left), Value::Bytes(right)) => {
+                return Ok(Value::Bytes(Arc::new([&left[..], &right[..]].concat())));
+            }
+            (left, right) => left + right,
+        },
         Operator::Subtract => left - right,
         Operator::Multiply => left * right,
         Operator::Divide => left / right,
@@ -27,9 +33,11 @@ pub(super) fn binary(operator: Operator, left: Value, right: Value) -> Result<Va
 }
 
 fn compare(operator: Operator, left: &Value, right: &Value) -> Result<bool, String> {
-    let order = left
-        .partial_cmp(right)
-        .ok_or_else(|| format!("{} and {} cannot be compared", type_name(left), type_name(right)))?;
+    let order = match (left, right) {
+        (Value::Bytes(left), Value::Bytes(right)) => Some(left.cmp(right)),
+        _ => left.partial_cmp(right),
+    };
+    let order = order.ok_or_else(|| format!("{} and {} cannot be compared", type_name(left), type_name(right)))?;
     Ok(match operator {
         Operator::Less => order == Ordering::Less,
         Operator::LessEquals => order != Ordering::Greater,

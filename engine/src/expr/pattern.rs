@@ -13,7 +13,7 @@ pub(super) const FUNCTIONS: [&str; 3] = ["matches", "find", "findAll"];
 /// Compiles a pattern (RE2's syntax, as in Kubernetes) within [`PATTERN_BYTES`].
 pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
     let size = PATTERN_BYTES;
-    RegexBuilder::new(pattern)
+    RegexBuilder::new(&with_ascii_classes(pattern))
         .size_limit(size)
         .dfa_size_limit(size)
         .build()
@@ -25,6 +25,36 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
                 format!("the pattern {pattern:?} is not valid: {reason}")
             }
         })
+}
+
+/// `\d`, `\w`, `\s` and `\b` mean ASCII in RE2, and all of Unicode in the `regex` crate.
+fn with_ascii_classes(pattern: &str) -> String {
+    let mut classes = String::with_capacity(pattern.len());
+    let mut characters = pattern.chars();
+    let mut brackets = 0usize;
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            match character {
+                '[' => brackets += 1,
+                ']' => brackets = brackets.saturating_sub(1),
+                _ => {}
+            }
+            classes.push(character);
+            continue;
+        }
+        match characters.next() {
+            Some('d') => classes.push_str("[0-9]"),
+            Some('D') => classes.push_str("[^0-9]"),
+            Some('w') => classes.push_str("[0-9A-Za-z_]"),
+            Some('W') => classes.push_str("[^0-9A-Za-z_]"),
+            Some('s') => classes.push_str(r"[\t\n\f\r\x20]"),
+            Some('S') => classes.push_str(r"[^\t\n\f\r\x20]"),
+            // Between brackets it is an error, which is for the crate to find.
+            Some('b') if brackets == 0 => classes.push_str(r"(?-u:\b)"),
+            other => classes.extend(['\\'].into_iter().chain(other)),
+        }
+    }
+    classes
 }
 
 /// Calls one of [`FUNCTIONS`] with a compiled pattern.

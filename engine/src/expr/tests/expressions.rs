@@ -141,6 +141,52 @@ fn expressions_have_these_results() {
             json!("\"a\\\"\\n\"1[\"a\",null]"),
         ),
         ("dyn(1) == 1", json!(true)),
+        // As Kubernetes' CEL, where the library does otherwise.
+        ("string(1000000.0) + ' ' + string(123456.0)", json!("1e+06 123456")),
+        ("string(0.0001) + ' ' + string(-0.00001)", json!("0.0001 -1e-05")),
+        (
+            "string(3.0) + ' ' + string(-0.0) + ' ' + string(1.0 / 0.0)",
+            json!("3 -0 +Inf"),
+        ),
+        (
+            "string(duration('90m')) + string(duration('-1.5s'))",
+            json!("5400s-1.5s"),
+        ),
+        (
+            "string(timestamp('2024-01-01T00:00:00.120Z')) + string(timestamp('2024-01-01T00:00:00+02:00'))",
+            json!("2024-01-01T00:00:00.12Z2024-01-01T00:00:00+02:00"),
+        ),
+        ("timestamp('2024-03-01T00:00:00+02:00').getHours()", json!(22)),
+        ("int(timestamp('1970-01-01T00:01:00Z'))", json!(60)),
+        (
+            "'%s %s %s %% %d'.format([1.0, duration('1s'), b'a', 2])",
+            json!("1 1s a % 2"),
+        ),
+        (
+            "['äb'.split(''), ''.split(''), 'äbc'.split('', 2)]",
+            json!([["ä", "b"], [], ["ä", "bc"]]),
+        ),
+        (
+            "['a,b'.split(',', 1), 'a,b'.split(',', 0), ''.split(',')]",
+            json!([["a,b"], [], [""]]),
+        ),
+        (
+            "'é'.matches(r'^\\w$') || '٣'.matches(r'^[\\d]$') || !'é'.matches(r'^\\W$')",
+            json!(false),
+        ),
+        ("'a é'.findAll(r'\\b[a-z]\\b').size()", json!(1)),
+        (
+            "'a.b-c'.matches(r'^[\\w.-]+$') && 'a-b'.matches(r'^[\\w-]+$') && !'a b'.matches(r'^[^\\s]+$')",
+            json!(true),
+        ),
+        ("b'a' + b'b' == b'ab' && b'a' < b'b'", json!(true)),
+        ("isQuantity('1Mi ') || isCIDR('10.0.0.0/08')", json!(false)),
+        (
+            "format.named('uri').hasValue() && !format.named('nope').hasValue()",
+            json!(true),
+        ),
+        ("math.bitShiftRight(-1024, 3)", json!(2_305_843_009_213_693_824_i64)),
+        ("math.bitShiftRight(1, 64)", json!(0)),
     ];
     for (source, expected) in table {
         assert_eq!(evaluate(source).as_ref(), Ok(expected), "{source}");
