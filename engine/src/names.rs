@@ -81,6 +81,14 @@ fn short_hash(bytes: &[u8]) -> String {
     format!("{:06x}", (hash ^ (hash >> 32)) & 0x00ff_ffff)
 }
 
+/// The first `most` characters of a text, with an ellipsis if there are more.
+pub(crate) fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
 /// Those of `known` that look like `name`, best first, at most three.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut scored: Vec<(usize, &str)> = known

@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::value::RawValue;
@@ -13,12 +15,24 @@ use serde_json::value::RawValue;
 use crate::text::Text;
 
 /// A Pod, or the template of one: `metadata` and `spec`, borrowed from their JSON.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub struct PodView<'a> {
-    #[serde(borrow, default)]
-    metadata: Field<Metadata<'a>>,
-    #[serde(borrow, default, deserialize_with = "spec_or_none")]
+    metadata: Field<Object<Metadata<'a>>>,
     pub(crate) spec: Spec<'a>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for PodView<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Members<'a> {
+            #[serde(borrow, default)]
+            metadata: Field<Object<Metadata<'a>>>,
+            #[serde(borrow, default, deserialize_with = "spec_or_none")]
+            spec: Spec<'a>,
+        }
+        let Object(Members { metadata, spec }) = Object::deserialize(deserializer)?;
+        Ok(PodView { metadata, spec })
+    }
 }
 
 impl<'a> PodView<'a> {
@@ -58,6 +72,33 @@ impl<'a> PodView<'a> {
             Field::Present(metadata) => Some(metadata),
             _ => None,
         }
+    }
+}
+
+/// A value that is read from a JSON object only: serde's derived code takes a list as the members in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<T> std::ops::Deref for Object<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for MembersVisitor<T> {
+            type Value = T;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+        deserializer.deserialize_map(MembersVisitor(PhantomData)).map(Object)
     }
 }
 
@@ -130,9 +171,9 @@ pub(crate) struct Spec<'a> {
     #[serde(skip)]
     pub(crate) is_there: bool,
     #[serde(borrow, default)]
-    pub(crate) containers: Field<Vec<Container<'a>>>,
+    pub(crate) containers: Field<Vec<Object<Container<'a>>>>,
     #[serde(borrow, default)]
-    pub(crate) init_containers: Field<Vec<Container<'a>>>,
+    pub(crate) init_containers: Field<Vec<Object<Container<'a>>>>,
     #[serde(borrow, default)]
     pub(crate) volumes: Field<Vec<Volume<'a>>>,
     #[serde(borrow, default)]
@@ -345,8 +386,8 @@ fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(des
 }
 
 fn spec_or_none<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Spec<'a>, D::Error> {
-    let spec = Option::<Spec<'a>>::deserialize(deserializer)?;
-    Ok(spec.map_or_else(Spec::default, |spec| Spec { is_there: true, ..spec }))
+    let spec = Option::<Object<Spec<'a>>>::deserialize(deserializer)?;
+    Ok(spec.map_or_else(Spec::default, |Object(spec)| Spec { is_there: true, ..spec }))
 }
 
 fn has_items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
@@ -408,6 +449,10 @@ mod tests {
     #[test]
     fn wrong_types_are_errors() {
         for pod in [
+            r#"[]"#,
+            r#"{"spec":[]}"#,
+            r#"{"metadata":[]}"#,
+            r#"{"spec":{"containers":[[]]}}"#,
             r#"{"spec":{"containers":"web"}}"#,
             r#"{"spec":{"containers":[{"name":1}]}}"#,
             r#"{"metadata":{"annotations":{"a":1}}}"#,

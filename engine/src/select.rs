@@ -1,7 +1,7 @@
 //! Which policies a Pod gets, and why: the first rule that answers wins.
 
 use crate::compile::{CompiledPolicy, Match};
-use crate::expr::{Scope, Uses};
+use crate::expr::{Budget, Scope, Uses};
 use crate::pod::PodView;
 use crate::policy::Enforcement;
 use crate::request::{self, Wishes};
@@ -280,12 +280,19 @@ fn holds(matches: &Match, subject: &Subject<'_>) -> Result<bool, String> {
         return Ok(false);
     }
     let mut failure = None;
+    let mut budget = Budget::default();
     for condition in &matches.conditions {
         let scope = (subject.scope)(condition.expression.uses());
-        let outcome = scope.and_then(|scope| condition.expression.evaluate_bool(&scope));
+        let outcome = scope.and_then(|scope| condition.expression.evaluate_bool_within(&scope, &mut budget));
         match outcome {
             Ok(true) => {}
             Ok(false) => return Ok(false),
+            Err(_) if budget.is_spent() => {
+                return Err(format!(
+                    "condition \"{}\": the conditions take too many steps; read less of the Pod",
+                    condition.name
+                ));
+            }
             Err(message) => failure = Some(format!("condition \"{}\": {message}", condition.name)),
         }
     }

@@ -1,10 +1,12 @@
 //! The part of a policy that says what is added: parameters, templates, and what of it can be rendered in advance.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::FieldError;
 use crate::expr::{Budget, Expression, Place, Scope, Template, Uses, Vocabulary};
-use crate::params::{Parameter, resolve};
+use crate::params::Parameter;
 use crate::policy::{FilesSpec, HelperSpec, Lifecycle, PlacementSpec, PolicySpec};
 use crate::render::{self, Format, Kind, Parts, Rendered};
 
@@ -60,6 +62,7 @@ pub(super) fn compile(
     errors: &mut Vec<FieldError>,
     warnings: &mut Vec<String>,
 ) -> Option<Body> {
+    check_sizes(spec, errors);
     let parameters = parameters(spec, errors);
     // Also those that are wrong: that they are is said once, not again wherever they are used.
     let declared = spec.parameters.iter();
@@ -98,6 +101,59 @@ pub(super) fn compile(
     Some(body)
 }
 
+/// Containers of one policy.
+const MAX_HELPERS: usize = 32;
+/// Items of any other list or map of a policy: each is looked up in each container of a Pod.
+const MAX_ITEMS: usize = 256;
+
+/// What a policy holds bounds what one admission costs.
+fn check_sizes(spec: &PolicySpec, errors: &mut Vec<FieldError>) {
+    let mut check = |path: String, count: usize, most: usize| {
+        if count > most {
+            errors.push(FieldError::new(
+                path,
+                format!("has {count} items; {most} are allowed, so make it two policies"),
+            ));
+        }
+    };
+    let lists = [
+        ("ambassadors", &spec.ambassadors),
+        ("sidecars", &spec.sidecars),
+        ("adapters", &spec.adapters),
+        ("initContainers", &spec.init_containers),
+    ];
+    check(
+        "spec".into(),
+        lists.iter().map(|(_, list)| list.len()).sum(),
+        MAX_HELPERS,
+    );
+    for (name, list) in lists {
+        for (index, helper) in list.iter().enumerate() {
+            let path = format!("spec.{name}[{index}]");
+            check(format!("{path}.sharedVolumes"), helper.shared_volumes.len(), MAX_ITEMS);
+            check(format!("{path}.endpoints"), helper.endpoints.len(), MAX_ITEMS);
+            check(
+                format!("{path}.files.items"),
+                helper.files.as_ref().map_or(0, |files| files.items.len()),
+                MAX_ITEMS,
+            );
+        }
+    }
+    for (path, count) in [
+        ("spec.parameters", spec.parameters.len()),
+        ("spec.app.containers", spec.app.containers.len()),
+        ("spec.app.env", spec.app.env.len()),
+        ("spec.app.volumeMounts", spec.app.volume_mounts.len()),
+        ("spec.pod.labels", spec.pod.labels.len()),
+        ("spec.pod.annotations", spec.pod.annotations.len()),
+        ("spec.pod.volumes", spec.pod.volumes.len()),
+        ("spec.pod.imagePullSecrets", spec.pod.image_pull_secrets.len()),
+        ("spec.pod.hostAliases", spec.pod.host_aliases.len()),
+    ] {
+        check(path.to_owned(), count, MAX_ITEMS);
+    }
+}
+
 fn parameters(spec: &PolicySpec, errors: &mut Vec<FieldError>) -> Vec<Parameter> {
     Parameter::compile_all(&spec.parameters, "spec.parameters").unwrap_or_else(|found| {
         errors.extend(found.into_iter().map(FieldError::from));
@@ -105,17 +161,20 @@ fn parameters(spec: &PolicySpec, errors: &mut Vec<FieldError>) -> Vec<Parameter>
     })
 }
 
-/// Renders the policy once while its author is still there to read the errors.
+/// Renders the policy once while its author is still there to read the errors: the whole of it, or those parts that do
+/// not depend on the Pod or on parameters without a default.
 fn try_out(body: &mut Body, policy: &str, errors: &mut Vec<FieldError>, warnings: &mut Vec<String>) {
-    let pod_dependent = body.uses.object || body.uses.namespace_object || body.uses.request;
-    if pod_dependent {
-        return;
+    let defaults = body.parameters.iter().filter_map(|parameter| {
+        let default = parameter.default_value()?;
+        Some((parameter.name().to_owned(), default.clone()))
+    });
+    let defaults: BTreeMap<String, Value> = defaults.collect();
+    let scope = Scope::new().params(&defaults);
+    let known = |uses: &Uses| !uses.reads_the_pod() && uses.params.iter().all(|name| defaults.contains_key(name));
+    if !known(&body.uses) {
+        return errors.extend(body.try_parts(policy, &scope, known).err());
     }
-    let Ok(values) = resolve(policy, &body.parameters, |_| None, |_| None) else {
-        // A parameter without a default: only a Pod can tell.
-        return;
-    };
-    match body.render(policy, &Scope::new().params(values.map())) {
+    match body.render(policy, &scope) {
         Ok(rendered) => {
             warn_of_large_files(&rendered, warnings);
             body.in_advance = Some(rendered);
@@ -398,6 +457,26 @@ impl Body {
         &self.constant_names
     }
 
+    /// Renders what can be rendered without a Pod, and checks the types of the rest as far as it is constant.
+    fn try_parts(&self, policy: &str, scope: &Scope<'_>, known: impl Fn(&Uses) -> bool) -> Result<(), FieldError> {
+        for template in &self.helpers {
+            if known(&template.uses()) {
+                template.render(policy, 0, scope, &mut Budget::default())?;
+            } else {
+                template.check_constants()?;
+            }
+        }
+        if known(self.app.uses()) {
+            let app = self.app.render(scope, &mut Budget::default())?;
+            render::app(&app.unwrap_or_default(), "spec.app")?;
+        }
+        if known(self.pod.uses()) {
+            let pod = self.pod.render(scope, &mut Budget::default())?;
+            render::pod(&pod.unwrap_or_default(), "spec.pod")?;
+        }
+        Ok(())
+    }
+
     /// What the policy renders.
     ///
     /// # Errors
@@ -432,6 +511,35 @@ impl Body {
 }
 
 impl HelperTemplate {
+    fn uses(&self) -> Uses {
+        let mut uses = Uses::default();
+        let endpoints = self
+            .endpoints
+            .iter()
+            .flat_map(|(rest, env)| [Some(rest), env.as_ref()])
+            .flatten();
+        let files = self.files.iter().map(|file| &file.content);
+        let templates = self
+            .fields
+            .iter()
+            .map(|(_, template)| template)
+            .chain(endpoints)
+            .chain(files);
+        templates.for_each(|template| uses.merge(template.uses()));
+        self.include_when
+            .iter()
+            .for_each(|condition| uses.merge(condition.uses()));
+        uses
+    }
+
+    /// Types that are wrong whatever the expressions come to.
+    fn check_constants(&self) -> Result<(), FieldError> {
+        for (name, template) in self.fields.iter().filter(|(name, _)| *name == "container") {
+            render::check_container_types(&template.constants(), &format!("{}.{name}", self.path))?;
+        }
+        Ok(())
+    }
+
     fn render(
         &self,
         policy: &str,
@@ -471,5 +579,42 @@ impl HelperTemplate {
             files: &files,
             files_before,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(spec: Value) -> Vec<String> {
+        let policy = json!({"apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionPolicy",
+            "metadata": {"name": "large"}, "spec": spec});
+        let policy = crate::compile(&policy).unwrap();
+        policy
+            .errors()
+            .iter()
+            .map(|error| format!("{}: {}", error.path, error.message))
+            .collect()
+    }
+
+    #[test]
+    fn a_policy_holds_so_much_and_no_more() {
+        let helpers = |count| {
+            (0..count)
+                .map(|i| json!({"container": {"name": format!("a{i}"), "image": "b"}}))
+                .collect::<Value>()
+        };
+        let env = |count| (0..count).map(|i| json!({"name": format!("A{i}")})).collect::<Value>();
+        assert_eq!(
+            errors(json!({"sidecars": helpers(32), "app": {"env": env(256)}})),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            errors(json!({"sidecars": helpers(33), "app": {"env": env(257)}})),
+            [
+                "spec: has 33 items; 32 are allowed, so make it two policies",
+                "spec.app.env: has 257 items; 256 are allowed, so make it two policies",
+            ]
+        );
     }
 }

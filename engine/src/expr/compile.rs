@@ -42,6 +42,11 @@ impl Uses {
         self.params.is_empty() && !self.object && !self.namespace_object && !self.request
     }
 
+    /// Whether the Pod, its namespace or the request is read, so that nothing can be told before there is one.
+    pub fn reads_the_pod(&self) -> bool {
+        self.object || self.namespace_object || self.request
+    }
+
     /// Adds what another expression reads.
     pub fn merge(&mut self, other: &Uses) {
         self.params.extend(other.params.iter().cloned());
@@ -148,7 +153,15 @@ impl Expression {
     ///
     /// As [`Self::evaluate`]; also when the result is not a boolean.
     pub fn evaluate_bool(&self, scope: &Scope<'_>) -> Result<bool, String> {
-        let mut budget = Budget::default();
+        self.evaluate_bool_within(scope, &mut Budget::default())
+    }
+
+    /// As [`Self::evaluate_bool`], at the cost of a budget that several conditions share.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::evaluate_bool`].
+    pub fn evaluate_bool_within(&self, scope: &Scope<'_>, budget: &mut Budget) -> Result<bool, String> {
         let mut evaluation = Evaluation {
             scope,
             steps: &mut budget.steps,

@@ -43,6 +43,11 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// Whether no step is left.
+    pub fn is_spent(&self) -> bool {
+        self.steps == 0
+    }
+
     /// Takes the bytes of a rendered value, or says that there are not enough.
     pub(super) fn take_bytes(&mut self, bytes: usize) -> Result<(), String> {
         self.bytes = self.bytes.checked_sub(bytes).ok_or_else(|| {

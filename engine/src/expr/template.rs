@@ -87,6 +87,11 @@ impl Template {
         &self.unquoted
     }
 
+    /// What is constant of the value: items and fields with an expression are left out.
+    pub fn constants(&self) -> Json {
+        constants(&self.shape).unwrap_or_default()
+    }
+
     /// Renders the value at the cost of a policy's budget. A field or item whose expression is null is left out; `None`
     /// when that is the whole value. A null that the policy itself holds stays.
     ///
@@ -96,6 +101,20 @@ impl Template {
     pub fn render(&self, scope: &Scope<'_>, budget: &mut Budget) -> Result<Option<Json>, (String, String)> {
         render(&self.shape, scope, budget)
     }
+}
+
+fn constants(shape: &Shape) -> Option<Json> {
+    Some(match shape {
+        Shape::Constant(value) => value.clone(),
+        Shape::Text(..) => return None,
+        Shape::List(items) => items.iter().filter_map(constants).collect(),
+        Shape::Map(entries) => {
+            let constant = entries
+                .iter()
+                .filter_map(|(key, shape)| Some((key.clone(), constants(shape)?)));
+            Json::Object(constant.collect())
+        }
+    })
 }
 
 fn render(shape: &Shape, scope: &Scope<'_>, budget: &mut Budget) -> Result<Option<Json>, (String, String)> {

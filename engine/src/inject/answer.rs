@@ -5,10 +5,14 @@ use std::collections::HashSet;
 use super::record;
 use crate::admission::{Admission, Decision, Refusal, Verdict};
 use crate::compile::CompiledPolicy;
+use crate::names;
 use crate::pod::PodView;
 use crate::policy::Enforcement;
 use crate::render::Rendered;
 use crate::select::Choice;
+
+/// Characters of what the annotation `outrigger.dev/skipped` says of one policy: it may quote what the Pod holds.
+const MAX_NOTE: usize = 256;
 
 /// Why a policy cannot be injected.
 pub(super) struct Failure {
@@ -59,7 +63,8 @@ impl Answer {
     }
 
     pub(super) fn skip(&mut self, policy: &CompiledPolicy, why: &str) {
-        self.skipped.push((policy.name().to_owned(), why.to_owned()));
+        self.skipped
+            .push((policy.name().to_owned(), names::shortened(why, MAX_NOTE)));
     }
 
     pub(super) fn pause(&mut self, policy: &CompiledPolicy) {

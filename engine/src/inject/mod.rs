@@ -3,6 +3,7 @@
 //! **Architecture Invariant:** a Pod that an earlier call has been through comes out as it went in; what is ours is
 //! recognised by comparing it with what the policy renders, never by a claim of the Pod's own.
 
+mod annotations;
 mod answer;
 mod emit;
 mod objects;
@@ -34,9 +35,6 @@ pub(crate) use slot::{List, Slot};
 
 /// The annotation by which kubelet marks its mirrors of static Pods.
 const MIRROR: &str = "kubernetes.io/config.mirror";
-
-/// The API server lets 4096 characters of warnings through; a Pod can have many more annotations that deserve one.
-const MAX_ANNOTATION_WARNINGS: usize = 40;
 
 /// Decides about one Pod that is about to be created.
 pub fn admit(snapshot: &Snapshot, request: &PodRequest<'_>) -> Admission {
@@ -107,7 +105,7 @@ struct Inputs<'a> {
 
 impl<'a> Inputs<'a> {
     fn answer(&self, choices: Choices<'a>, mut answer: Answer) -> Admission {
-        self.warn_of_annotations(&choices, &mut answer);
+        annotations::warn(self, &choices, &mut answer);
         choices.warnings.into_iter().for_each(|warning| answer.warn(warning));
         choices
             .refusals
@@ -158,72 +156,6 @@ impl<'a> Inputs<'a> {
             answer.audit_annotations.push(("injected", injected));
         }
         answer.finish(patch)
-    }
-
-    /// Annotations that look like parameters and are none.
-    fn warn_of_annotations(&self, choices: &Choices<'_>, answer: &mut Answer) {
-        if self.pod.label(request::INJECT).is_some() {
-            answer.warn(format!(
-                "label {} has no effect on a Pod; write it as an annotation",
-                request::INJECT
-            ));
-        }
-        let pod = self.pod.annotations().map(|(key, _)| (key, true));
-        let namespace = self.namespace.annotations.keys().map(|key| (key.as_str(), false));
-        for (key, of_pod) in pod.chain(namespace) {
-            if answer.warnings.len() >= MAX_ANNOTATION_WARNINGS {
-                answer.warn("there are more annotations like these".into());
-                break;
-            }
-            let Some((domain, parameter)) = key.split_once('/') else {
-                continue;
-            };
-            if domain == "outrigger.dev"
-                && of_pod
-                && !matches!(key, request::INJECT | record::INJECTED | record::SKIPPED)
-            {
-                answer.warn(format!(
-                    "annotation {key} is not known; did you mean {}?",
-                    request::INJECT
-                ));
-            }
-            if of_pod && key.starts_with(select::LABEL_PREFIX) {
-                answer.warn(format!(
-                    "annotation {key} has no effect on a Pod: it is a label of namespaces; write {}: {parameter}",
-                    request::INJECT
-                ));
-                continue;
-            }
-            let Some(policy) = domain
-                .strip_suffix(".outrigger.dev")
-                .filter(|policy| !policy.contains('.'))
-            else {
-                continue;
-            };
-            let Some(found) = self.snapshot.visible(policy, &self.namespace.name) else {
-                if of_pod {
-                    answer.warn(format!(
-                        "annotation {key}: there is no policy \"{policy}\" in this namespace"
-                    ));
-                }
-                continue;
-            };
-            let selected = choices.selected.iter().any(|choice| choice.policy.id() == found.id());
-            let Some(body) = found.body().filter(|_| of_pod || selected) else {
-                continue;
-            };
-            if !body.parameters.iter().any(|known| known.name() == parameter) {
-                let names: Vec<&str> = body.parameters.iter().map(params::Parameter::name).collect();
-                let hint = if names.is_empty() {
-                    "it has none".into()
-                } else {
-                    format!("it has {}", names.join(", "))
-                };
-                answer.warn(format!(
-                    "annotation {key}: policy \"{policy}\" has no parameter \"{parameter}\"; {hint}"
-                ));
-            }
-        }
     }
 
     /// Everything about one selected policy that does not depend on the others.
@@ -345,9 +277,6 @@ impl<'a> Inputs<'a> {
         let Some(slot) = Slot::named(&helper.name, self.pod) else {
             return Presence::Absent;
         };
-        if candidate.record == Record::Same && !candidate.required() {
-            return Presence::Ours(slot);
-        }
         let native = helper.is_native(self.snapshot.settings());
         let list = if native || helper.kind == crate::render::Kind::Init {
             List::Init
@@ -356,6 +285,9 @@ impl<'a> Inputs<'a> {
         };
         if slot.list != list {
             return Presence::Foreign("the list that it is in".into());
+        }
+        if candidate.record == Record::Same && !candidate.required() {
+            return Presence::Ours(slot);
         }
         let name = if list == List::Init {
             "initContainers"

@@ -30,6 +30,22 @@ const DROPPED_WHEN_EMPTY: [&str; 6] = [
     "options",
 ];
 
+/// Fields in which a zero value says nothing: Kubernetes reads it as absent, and fills in a default.
+const UNSET_WHEN_ZERO: [&str; 12] = [
+    "hostPort",
+    "imagePullPolicy",
+    "terminationMessagePath",
+    "terminationMessagePolicy",
+    "protocol",
+    "medium",
+    "timeoutSeconds",
+    "periodSeconds",
+    "successThreshold",
+    "failureThreshold",
+    "scheme",
+    "apiVersion",
+];
+
 /// The path of the first field that `wanted` sets and `existing` does not have with the same value; `None` when all is
 /// there. Top-level fields named in `ignored` may differ.
 pub(crate) fn difference(existing: &Value, wanted: &Value, ignored: &[String]) -> Option<String> {
@@ -47,7 +63,7 @@ fn object_difference(
 ) -> Option<String> {
     wanted
         .iter()
-        .filter(|(key, _)| !ignored.contains(key))
+        .filter(|(key, wanted)| !(ignored.contains(key) || is_zero(wanted) && UNSET_WHEN_ZERO.contains(&key.as_str())))
         .find_map(|(key, wanted)| {
             let Some(existing) = existing.get(key) else {
                 return (!may_be_dropped(key, wanted)).then(|| key.clone());
@@ -103,19 +119,26 @@ fn at_index(index: usize, inner: Option<String>) -> Option<String> {
 }
 
 fn protocol(port: &Value) -> &str {
-    port.get("protocol").and_then(Value::as_str).unwrap_or("TCP")
+    let protocol = port.get("protocol").and_then(Value::as_str);
+    protocol.filter(|protocol| !protocol.is_empty()).unwrap_or("TCP")
 }
 
 fn may_be_dropped(key: &str, wanted: &Value) -> bool {
-    let zero_scalar = match wanted {
+    match wanted {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty() && DROPPED_WHEN_EMPTY.contains(&key),
+        scalar => is_zero(scalar) && DROPPED_WHEN_ZERO.contains(&key),
+    }
+}
+
+fn is_zero(scalar: &Value) -> bool {
+    match scalar {
         Value::Bool(set) => !set,
         Value::String(text) => text.is_empty(),
         Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::Null => return true,
-        Value::Array(items) => return items.is_empty(),
-        Value::Object(members) => return members.is_empty() && DROPPED_WHEN_EMPTY.contains(&key),
-    };
-    zero_scalar && DROPPED_WHEN_ZERO.contains(&key)
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -140,6 +163,17 @@ mod tests {
             "resources": {"limits": {"memory": "1Gi", "cpu": "500m"}},
         });
         assert_eq!(difference(&existing, &wanted, &[]), None);
+    }
+
+    #[test]
+    fn a_zero_that_says_nothing_is_no_difference() {
+        let wanted = json!({"imagePullPolicy": "", "ports": [{"containerPort": 1, "hostPort": 0, "protocol": ""}],
+            "livenessProbe": {"timeoutSeconds": 0, "initialDelaySeconds": 0}});
+        let existing = json!({"imagePullPolicy": "Always", "ports": [{"containerPort": 1, "protocol": "TCP"}],
+            "livenessProbe": {"timeoutSeconds": 1}});
+        assert_eq!(difference(&existing, &wanted, &[]), None);
+        // A pointer in Kubernetes' types: zero is a value.
+        assert!(difference(&json!({}), &json!({"runAsUser": 0}), &[]).is_some());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which container of a Pod is meant.
 
-use crate::pod::{Container, PodView};
+use crate::pod::{Container, Object, PodView};
 
 /// One of the Pod's two lists of containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +17,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn containers<'p>(list: List, pod: &'p PodView<'p>) -> &'p [Container<'p>] {
+    pub(super) fn containers<'p>(list: List, pod: &'p PodView<'p>) -> &'p [Object<Container<'p>>] {
         match list {
             List::Init => pod.spec.init_containers.items(),
             List::Main => pod.spec.containers.items(),
@@ -29,7 +29,9 @@ impl Slot {
     }
 
     pub(crate) fn of<'p>(&self, pod: &'p PodView<'p>) -> Option<&'p Container<'p>> {
-        Slot::containers(self.list, pod).get(self.index)
+        Slot::containers(self.list, pod)
+            .get(self.index)
+            .map(|container| &container.0)
     }
 
     pub(super) fn named(name: &str, pod: &PodView<'_>) -> Option<Slot> {

@@ -251,6 +251,14 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(value: &'de Value, path: &str) ->
     })
 }
 
+/// The types of what is there of a container.
+///
+/// # Errors
+/// The path of a field that core/v1 has with another type.
+pub(crate) fn check_container_types(container: &Value, path: &str) -> Result<(), FieldError> {
+    check::types::<k8s_openapi::api::core::v1::Container>(container, path)
+}
+
 /// `spec.app`, rendered.
 pub(crate) fn app(value: &Value, path: &str) -> Result<App, FieldError> {
     let list = |key: &str| value.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);

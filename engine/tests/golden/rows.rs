@@ -517,3 +517,83 @@ fn row_53_dangerous_overrides_are_ignored_with_a_warning() {
         assert_eq!(apply(&pod, &patch_of(&admission))["spec"], plain["spec"], "{key}");
     }
 }
+
+#[test]
+fn row_26_conditions_share_one_budget_and_stop_when_it_is_spent() {
+    let expensive = "object.spec.containers.all(a, object.spec.containers.all(b, a.name != '' && b.name != ''))";
+    let conditions: Vec<Value> = (0..64)
+        .map(|i| json!({"name": format!("c{i}"), "expression": expensive}))
+        .collect();
+    let policy = json!({"metadata": {"name": "costly"}, "spec": {"match": {"conditions": conditions},
+        "sidecars": [{"container": {"name": "a", "image": "b"}}]}});
+    let containers: Vec<Value> = (0..1000)
+        .map(|i| json!({"name": format!("c{i}"), "image": "x"}))
+        .collect();
+    let pod = json!({"metadata": {"name": "web"}, "spec": {"containers": containers}});
+    let admission = admit_with(&[policy], "default", &pod);
+    assert!(
+        admission.warnings[0].contains("condition \"c0\": the conditions take too many steps"),
+        "{:?}",
+        admission.warnings
+    );
+}
+
+#[test]
+fn a_note_of_what_was_left_out_is_short_whatever_it_quotes() {
+    let name = "x".repeat(100_000);
+    let policy = json!({"metadata": {"name": "metrics"}, "spec": {"match": {"podSelector": {}},
+        "sidecars": [{"container": {"name": "a", "image": "b", "ports": [{"containerPort": 2020}]}}]}});
+    let pod = json!({"metadata": {"name": "web"}, "spec": {"containers": [
+        {"name": name, "image": "x", "ports": [{"containerPort": 2020}]}]}});
+    let patched = apply(&pod, &patch_of(&admit_with(&[policy], "default", &pod)));
+    let note = patched["metadata"]["annotations"]["outrigger.dev/skipped"]
+        .as_str()
+        .unwrap();
+    assert!(
+        note.starts_with("metrics: port 2020 is taken by container xxx") && note.len() < 300,
+        "{note}"
+    );
+}
+
+#[test]
+fn a_recorded_container_in_the_wrong_list_is_not_ours() {
+    let policy =
+        json!({"metadata": {"name": "log"}, "spec": {"sidecars": [{"container": {"name": "log", "image": "b"}}]}});
+    let first = apply(
+        &asking_for("log"),
+        &patch_of(&admit_with(
+            std::slice::from_ref(&policy),
+            "default",
+            &asking_for("log"),
+        )),
+    );
+    let mut forged = asking_for("log");
+    forged["metadata"]["annotations"] = first["metadata"]["annotations"].clone();
+    forged["spec"]["containers"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "log", "image": "evil"}));
+    let Verdict::Refused(refusal) = admit_with(&[policy], "default", &forged).verdict else {
+        panic!("let through")
+    };
+    assert!(
+        refusal
+            .message
+            .contains("differs from the policy's in the list that it is in"),
+        "{}",
+        refusal.message
+    );
+}
+
+#[test]
+fn an_annotation_for_a_policy_that_the_pod_does_not_get_is_warned_of() {
+    let policy = json!({"metadata": {"name": "log"}, "spec": {"parameters": [{"name": "path", "type": "string", "default": "/a"}],
+        "sidecars": [{"container": {"name": "log", "image": "b"}}]}});
+    let mut pod = asking_for("log");
+    pod["metadata"]["annotations"] = json!({"log.outrigger.dev/path": "/b"});
+    let admission = admit_with(&[policy], "default", &pod);
+    assert_eq!(
+        admission.warnings,
+        ["annotation log.outrigger.dev/path has no effect: the Pod does not get policy \"log\""]
+    );
+}
