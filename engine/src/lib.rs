@@ -10,6 +10,7 @@
 mod admission;
 mod compile;
 pub mod expr;
+mod field;
 mod inject;
 mod names;
 pub mod params;

@@ -89,15 +89,30 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-/// Those of `known` that look like `name`, best first, at most three.
+/// Those of `known` that look like `name` whatever its case, best first, at most three.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut scored: Vec<(usize, &str)> = known
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .map(|candidate| {
+            let distance = strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
+            (distance, candidate)
+        })
         .filter(|(distance, candidate)| *distance <= 1 + name.len().min(candidate.len()) / 3)
         .collect();
     scored.sort_unstable();
     scored.dedup();
     scored.into_iter().take(3).map(|(_, candidate)| candidate).collect()
+}
+
+/// `; did you mean …?` for the nearest candidates, else `; there is …` with all of them.
+pub(crate) fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    let close = nearest(name, candidates.clone().into_iter());
+    let all: Vec<&str> = candidates.into_iter().collect();
+    match (close.is_empty(), all.len()) {
+        (false, _) => format!("; did you mean {}?", close.join(" or ")),
+        (true, 0) => "; there are none".to_string(),
+        (true, 1..=12) => format!("; there is {}", all.join(", ")),
+        (true, _) => String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::FieldError;
 use crate::expr::{Expression, Vocabulary};
+use crate::field::FieldError;
 use crate::policy::{Condition, Enforcement, MatchSpec};
 use crate::render::decode;
 use crate::selector::{LabelSelector, Selector};

@@ -2,6 +2,8 @@
 
 mod body;
 mod head;
+mod sizes;
+mod templates;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use body::Body;
 pub(crate) use head::{Head, Match};
 
+use crate::field::FieldError;
 use crate::names;
 use crate::policy::{API_VERSION, CLUSTER_KIND, Enforcement, NAMESPACED_KIND, PolicySpec};
 use crate::render::decode;
@@ -38,29 +41,6 @@ impl fmt::Display for PolicyId {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct DocumentError(pub String);
-
-/// What is wrong with one field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FieldError {
-    /// From the document's root, for example `spec.sidecars[0].container.name`.
-    pub(crate) path: String,
-    pub(crate) message: String,
-}
-
-impl FieldError {
-    pub(crate) fn new(path: impl Into<String>, message: impl Into<String>) -> FieldError {
-        FieldError {
-            path: path.into(),
-            message: message.into(),
-        }
-    }
-}
-
-impl From<(String, String)> for FieldError {
-    fn from((path, message): (String, String)) -> FieldError {
-        FieldError { path, message }
-    }
-}
 
 /// One thing that is wrong with a policy, with the path of the field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

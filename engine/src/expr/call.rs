@@ -7,9 +7,9 @@ use kube_cel::cel::parser::Expression as Syntax;
 use super::functions::{self, Function, MACROS, library_call};
 use super::lower::{Lowering, Result};
 use super::native::native;
-use super::nearest::hint;
 use super::pattern;
 use super::tree::{Call, Node};
+use crate::names::hint;
 
 impl Lowering<'_> {
     pub(super) fn function(&mut self, call: &CallExpr) -> Result<Node> {

@@ -9,11 +9,11 @@ use super::evaluate::{Evaluation, Failure};
 use super::json::{json_weight, to_json};
 use super::limits::{Budget, STRING_BYTES};
 use super::lower::Lowering;
-use super::nearest::hint;
 use super::path::{Found, Key, Path, Root};
 use super::scan;
 use super::scope::Scope;
 use super::tree::Node;
+use crate::names::hint;
 use crate::params::ParameterType;
 
 /// What an expression may name.

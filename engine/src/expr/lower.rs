@@ -11,9 +11,9 @@ use kube_cel::cel::parser::Expression as Syntax;
 use super::compile::{Uses, Vocabulary};
 use super::functions;
 use super::limits::COMPREHENSIONS;
-use super::nearest::hint;
 use super::path::{Key, Path, Root, Step};
 use super::tree::{Fold, FoldKind, Node, Operator};
+use crate::names::hint;
 
 pub(super) type Result<T> = std::result::Result<T, String>;
 

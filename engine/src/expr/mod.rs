@@ -18,7 +18,6 @@ mod json;
 pub mod limits;
 mod lower;
 mod native;
-pub(crate) mod nearest;
 mod operators;
 mod path;
 mod pattern;

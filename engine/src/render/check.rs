@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{EnvVar, HostAlias, Mount, PortClaim, Volume, decode};
-use crate::compile::FieldError;
+use crate::field::FieldError;
 use crate::names;
 use crate::quantity;
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{EnvVar, Helper, Kind, Metrics, PortClaim, SharedVolume, check, decode, files, token};
-use crate::compile::FieldError;
+use crate::field::FieldError;
 use crate::policy::{Lifecycle, PlacementSpec};
 
 /// A helper's rendered values.

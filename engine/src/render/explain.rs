@@ -1,6 +1,6 @@
 //! The messages of serde in the words of a policy's author, who thinks in lists and texts, not in sequences and structs.
 
-use crate::compile::FieldError;
+use crate::field::FieldError;
 use crate::names;
 
 /// What does not fit at `path`.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::container::Parts;
 use super::{Helper, Mount, Volume, check};
-use crate::compile::FieldError;
+use crate::field::FieldError;
 use crate::names;
 
 /// Bytes that the files of one policy may have together; all annotations of a Pod share 256 KiB.

@@ -18,7 +18,7 @@ pub(crate) use check::outside_system_directories;
 pub(crate) use container::{Parts, helper};
 pub(crate) use files::{Format, WARN_BYTES as WARN_FILE_BYTES, format as file_format, sorted, text as file_text};
 
-use crate::compile::FieldError;
+use crate::field::FieldError;
 use crate::policy::{Lifecycle, PlacementSpec};
 use crate::snapshot::Settings;
 

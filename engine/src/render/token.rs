@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::container::Parts;
 use super::{Helper, Mount, Volume, check, decode};
-use crate::compile::FieldError;
+use crate::field::FieldError;
 use crate::names;
 
 /// Where Kubernetes' client libraries look, and where the ServiceAccount admission plugin mounts a token unless

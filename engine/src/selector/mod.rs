@@ -1,11 +1,11 @@
 //! Kubernetes' label selectors (`meta/v1 LabelSelector`): `matchLabels` and `matchExpressions`, all of which must hold.
 
-mod label;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
+use crate::names;
 use serde::{Deserialize, Serialize};
 
 /// A selector as it is written. An empty one matches everything.
@@ -72,7 +72,7 @@ impl Selector {
         let mut requirements = Vec::new();
         for (key, value) in selector.match_labels.iter().flatten() {
             let path = format!("{path}.matchLabels[{key:?}]");
-            let checks = [label::check_key(key), label::check_value(value)];
+            let checks = [names::qualified_name(key), names::label_value(value)];
             errors.extend(
                 checks
                     .into_iter()
@@ -137,12 +137,12 @@ fn compile_requirement(
     path: &str,
     errors: &mut Vec<(String, String)>,
 ) -> Option<Requirement> {
-    if let Err(message) = label::check_key(&written.key) {
+    if let Err(message) = names::qualified_name(&written.key) {
         errors.push((format!("{path}.key"), message));
     }
     let values = written.values.clone().unwrap_or_default();
     for (index, value) in values.iter().enumerate() {
-        if let Err(message) = label::check_value(value) {
+        if let Err(message) = names::label_value(value) {
             errors.push((format!("{path}.values[{index}]"), message));
         }
     }

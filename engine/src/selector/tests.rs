@@ -74,27 +74,27 @@ fn selectors_that_kubernetes_refuses_are_refused() {
         (
             expression("", "Exists", &[]),
             ".matchExpressions[0].key",
-            "is not a label's key",
+            "is not the key of a label",
         ),
         (
             expression("a/b/c", "Exists", &[]),
             ".matchExpressions[0].key",
-            "is not a label's key",
+            "is not the key of a label",
         ),
         (
             expression("/b", "Exists", &[]),
             ".matchExpressions[0].key",
-            "before the slash stands a domain",
+            "is not the key of a label",
         ),
         (
             expression("Ex.com/b", "Exists", &[]),
             ".matchExpressions[0].key",
-            "before the slash stands a domain",
+            "is not the key of a label",
         ),
         (
             json!({"matchLabels": {"a b": "c"}}),
             ".matchLabels[\"a b\"]",
-            "is not a label's key",
+            "is not the key of a label",
         ),
         (
             json!({"matchLabels": {"a": long}}),
