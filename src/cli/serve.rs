@@ -158,7 +158,7 @@ async fn serve(args: ServeArgs) -> Result<()> {
     let admin_router = health::router(Arc::clone(&health), metrics);
     let observing = tokio::spawn(health::serve(admin_socket, admin_router, admin_handle.clone()));
     store.watch()?;
-    tokio::spawn(certificate.keep_fresh());
+    certificate.keep_fresh()?;
     health.loaded();
     tracing::info!(%listen, %admin, "serving");
 
