@@ -173,6 +173,7 @@ async fn serve(args: ServeArgs, workers: &tokio::runtime::Handle) -> Result<()> 
         webhook_socket,
         certificate.config(),
         listener::Timers::default(),
+        listener::Cap::new(Arc::clone(&metrics)),
         webhook::router(webhook.leaving_with(Arc::clone(&health))),
         webhook_handle.clone(),
     ));
