@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod observe;
+pub mod regular_file;
 pub mod store;
 pub mod tls;
 pub mod webhook;

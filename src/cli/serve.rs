@@ -5,16 +5,27 @@ use crate::{
         logs,
         metrics::Metrics,
     },
-    store::files::{FileStore, Files},
+    store::files::{FileStore, Files, Told},
     tls::reload::{Certificate, Origin},
     webhook::{self, Webhook, limits::Limits, listener},
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use axum_server::Handle;
 use clap::Args;
 use outrigger_engine::Settings;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, mpsc::Sender},
+    time::Duration,
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::timeout,
+};
+
+/// How much longer than the grace the process waits for its workers to end.
+const GRACE_AFTER_GRACE: Duration = Duration::from_millis(500);
 
 /// Serve the admission webhook over HTTPS
 ///
@@ -66,6 +77,9 @@ pub struct ServeArgs {
     /// Fields of a container that others may change in helpers of Required policies, e.g. image
     #[arg(long, value_name = "FIELD,...", value_delimiter = ',')]
     foreign_changes: Vec<String>,
+    /// How long to go on answering after SIGTERM, until nobody calls this replica any more, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "3s", value_parser = seconds)]
+    drain: Duration,
     /// How long calls in progress may take once the process is told to stop, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10s", value_parser = seconds)]
     shutdown_grace: Duration,
@@ -131,65 +145,100 @@ impl ServeArgs {
 
 pub(super) fn run(args: ServeArgs) -> Result<()> {
     logs::start(args.log_format, args.log_level.as_deref())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let workers = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("failed to start")?;
-    runtime.block_on(serve(args))
+    // Signals and deadlines must be seen while every worker is busy deciding.
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start")?;
+    let outcome = control.block_on(serve(args, workers.handle()));
+    workers.shutdown_background();
+    outcome
 }
 
-async fn serve(args: ServeArgs) -> Result<()> {
+async fn serve(args: ServeArgs, workers: &tokio::runtime::Handle) -> Result<()> {
+    let mut signals = Signals::listen()?;
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
     let store = FileStore::open(args.files(), Arc::clone(&metrics))?;
     let certificate = Certificate::open(args.origin(), Arc::clone(&health), Arc::clone(&metrics))?;
     let (webhook_socket, listen) = listener::bind(args.listen)?;
     let (admin_socket, admin) = listener::bind(args.admin)?;
     let (webhook_handle, admin_handle) = (Handle::new(), Handle::new());
-    let mut stop = Stop::listen()?;
 
     let webhook = Webhook::new(store.current(), Arc::clone(&metrics), Limits::default());
-    let serving = tokio::spawn(listener::serve(
+    let serving = workers.spawn(listener::serve(
         webhook_socket,
         certificate.config(),
         listener::Timers::default(),
-        webhook::router(webhook),
+        listener::Cap::new(Arc::clone(&metrics)),
+        webhook::router(webhook.leaving_with(Arc::clone(&health))),
         webhook_handle.clone(),
     ));
     let admin_router = health::router(Arc::clone(&health), metrics);
-    let observing = tokio::spawn(health::serve(admin_socket, admin_router, admin_handle.clone()));
-    store.watch()?;
-    tokio::spawn(certificate.keep_fresh());
+    let observing = health::start(admin_socket, admin_router, admin_handle.clone())?;
+    let told = store.watch()?;
+    certificate.keep_fresh()?;
     health.loaded();
     tracing::info!(%listen, %admin, "serving");
 
-    stop.asked().await;
+    let stop = signals.until_stop(&told).await;
     health.stopping();
     tracing::info!("stopping");
+    if stop == Stop::Drained {
+        // Endpoints are not gone everywhere at once: who still calls is still answered.
+        let _ = timeout(args.drain, signals.until_stop(&told)).await;
+    }
     webhook_handle.graceful_shutdown(Some(args.shutdown_grace));
-    serving.await.context("failed to stop")??;
+    // A worker that is still deciding would not see that its time is up.
+    if let Ok(ended) = timeout(args.shutdown_grace + GRACE_AFTER_GRACE, serving).await {
+        ended.context("failed to stop")??;
+    }
     admin_handle.graceful_shutdown(Some(Duration::ZERO));
-    observing.await.context("failed to stop")?
+    observing
+        .join()
+        .map_err(|_| anyhow!("failed to stop: an error in outrigger"))?
 }
 
-/// SIGTERM, from kubelet; SIGINT, from a terminal.
-struct Stop {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+/// How the process is asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// SIGTERM, from kubelet: others may not know yet.
+    Drained,
+    /// SIGINT, from a terminal: someone is waiting.
+    AtOnce,
 }
 
-impl Stop {
-    fn listen() -> Result<Stop> {
+/// What others ask of the process while it serves.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals> {
         let on = |kind| signal(kind).context("failed to listen for signals");
-        Ok(Stop {
+        Ok(Signals {
             terminate: on(SignalKind::terminate())?,
             interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
         })
     }
 
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits for a signal to stop. SIGHUP meanwhile has the files looked at; certificates are looked at each second anyway.
+    async fn until_stop(&mut self, told: &Sender<Told>) -> Stop {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Stop::Drained,
+                _ = self.interrupt.recv() => return Stop::AtOnce,
+                _ = self.hangup.recv() => {
+                    tracing::info!("told to look at all files again");
+                    let _ = told.send(Told::Asked);
+                }
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
+    thread::JoinHandle,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -42,12 +43,17 @@ impl Health {
         self.certificate_expires.store(at, Ordering::Relaxed);
     }
 
+    /// Whether [`Health::stopping`] was called.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// Ready, or what is lacking.
     ///
     /// # Errors
     /// With the first thing that is lacking.
     pub fn readiness(&self, now: i64) -> Result<(), &'static str> {
-        if self.stopping.load(Ordering::Relaxed) {
+        if self.is_stopping() {
             return Err("shutting down");
         }
         if !self.loaded.load(Ordering::Relaxed) {
@@ -81,11 +87,31 @@ pub fn router(health: Arc<Health>, metrics: Arc<Metrics>) -> Router {
         .with_state(Admin { health, metrics })
 }
 
+/// Serves the plain HTTP port until `handle` ends it, from a thread with a runtime of its own: it must answer while every
+/// worker of the webhook is busy deciding.
+///
+/// # Errors
+/// When there can be no thread.
+pub fn start(
+    socket: TcpListener,
+    router: Router,
+    handle: Handle<SocketAddr>,
+) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start")?;
+    std::thread::Builder::new()
+        .name("admin".into())
+        .spawn(move || runtime.block_on(serve(socket, router, handle)))
+        .context("failed to start a thread")
+}
+
 /// Serves the plain HTTP port until `handle` ends it.
 ///
 /// # Errors
 /// When the socket cannot be used.
-pub async fn serve(socket: TcpListener, router: Router, handle: Handle<SocketAddr>) -> anyhow::Result<()> {
+async fn serve(socket: TcpListener, router: Router, handle: Handle<SocketAddr>) -> anyhow::Result<()> {
     let mut server = axum_server::from_tcp(socket).context("failed to use the socket")?;
     server
         .http_builder()

@@ -93,6 +93,7 @@ pub struct Metrics {
     policies: Family<Labels<1>, Gauge>,
     certificate_expiry: Gauge,
     panics: Counter,
+    connections_refused: Counter,
 }
 
 impl Default for Metrics {
@@ -111,6 +112,7 @@ impl Default for Metrics {
             policies: Family::default(),
             certificate_expiry: Gauge::default(),
             panics: Counter::default(),
+            connections_refused: Counter::default(),
             registry: Registry::default(),
         };
         metrics.start_at_zero();
@@ -157,6 +159,11 @@ impl Metrics {
             self.certificate_expiry.clone(),
         );
         registry.register("panics", "Errors in outrigger that cost a call", self.panics.clone());
+        registry.register(
+            "connections_refused",
+            "Connections closed at once because there were too many",
+            self.connections_refused.clone(),
+        );
         let build = Family::<Labels<1>, Gauge>::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
         registry.register("build_info", "Always 1", build);
@@ -192,6 +199,11 @@ impl Metrics {
     /// Counts a caught panic.
     pub fn panicked(&self) {
         self.panics.inc();
+    }
+
+    /// Counts a connection beyond the cap.
+    pub fn connection_refused(&self) {
+        self.connections_refused.inc();
     }
 
     /// Counts an attempt to take up a change.

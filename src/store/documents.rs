@@ -1,7 +1,28 @@
 //! Kubernetes manifests in files: YAML of several documents, JSON, Lists. It does not know what they mean.
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use std::{fmt, fs, os::unix::fs::MetadataExt, path::Path, time::SystemTime};
+use std::{
+    fmt, fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+/// Largest file of manifests, in bytes.
+pub const LARGEST: u64 = 16 << 20;
+/// Who writes a file may do so in pieces: one that was written to within this time may not be whole yet.
+pub const SETTLED: Duration = Duration::from_secs(1);
+
+/// How closely to look at files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// At those whose stamp differs, once they are settled.
+    Stamps,
+    /// At the contents of all that are settled.
+    Contents,
+    /// At the contents of all, settled or not.
+    Now,
+}
 
 /// What tells, without reading it, that a file has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +46,12 @@ impl Stamp {
             device: found.dev(),
             inode: found.ino(),
         })
+    }
+
+    /// Whether the file may still be being written. One from the future is taken for settled.
+    pub fn is_fresh(&self) -> bool {
+        let age = self.modified.map(|modified| modified.elapsed());
+        age.is_some_and(|age| age.unwrap_or_else(|ahead| ahead.duration()) < SETTLED)
     }
 }
 

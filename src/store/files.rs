@@ -1,7 +1,12 @@
 //! Serves from files: loads them, watches them, and replaces the snapshot when they change.
 //!
 //! The watch makes a change quick; looking at the files every few seconds makes it certain.
-use super::{Current, namespaces::NamespaceFile, policies::PolicyFiles};
+use super::{
+    Current,
+    documents::{Look, SETTLED},
+    namespaces::NamespaceFile,
+    policies::PolicyFiles,
+};
 use crate::observe::metrics::{Metrics, Source};
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
@@ -14,18 +19,26 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 /// How often the files are looked at without being told of a change.
 const PERIOD: Duration = Duration::from_secs(3);
 /// A change is taken up when nothing else has changed for so long …
-const QUIET: Duration = Duration::from_millis(100);
-/// … or at last after this.
-const PATIENCE: Duration = Duration::from_secs(1);
+const QUIET: Duration = SETTLED;
+/// … or at last after this; files that are still being written wait even then.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why to look at the files before it is time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// Something has changed.
+    Changed,
+    /// Someone wants it now.
+    Asked,
+}
 
 /// Where the files are, and what does not come from them.
 #[derive(Debug, Clone)]
@@ -58,11 +71,11 @@ impl FileStore {
     pub fn open(files: Files, metrics: Arc<Metrics>) -> Result<FileStore> {
         let mut policies = PolicyFiles::new(files.policies.clone());
         policies
-            .look(true)
+            .look(Look::Now)
             .context("--policies needs a directory of policies")?;
         let mut namespaces = files.namespaces.map(NamespaceFile::new);
         if let Some(file) = &mut namespaces {
-            file.look(true)
+            file.look(Look::Now)
                 .context("--namespaces needs a file of Namespace manifests")?;
         }
         let mut store = FileStore {
@@ -83,15 +96,20 @@ impl FileStore {
         Arc::clone(&self.current)
     }
 
-    /// Looks at the files again, at all contents if `thorough`, and replaces the snapshot if something has changed.
-    pub fn refresh(&mut self, thorough: bool) {
-        let policies = self.policies.look(thorough).map(|found| (found.changed, found.failed));
-        let namespaces = self.namespaces.as_mut().map_or(Ok(false), |file| file.look(thorough));
+    /// Looks at the files again, and replaces the snapshot if something has changed. Says whether there is a change that
+    /// is still being written, and has to be looked at again.
+    pub fn refresh(&mut self, look: Look) -> bool {
+        let policies = self.policies.look(look);
+        let namespaces = self.namespaces.as_mut().map_or(Ok(false), |file| file.look(look));
+        let unsettled = policies.as_ref().is_ok_and(|found| found.unsettled)
+            || self.namespaces.as_ref().is_some_and(NamespaceFile::is_unsettled);
+        let policies = policies.map(|found| (found.changed, found.failed));
         let policies_changed = self.note(Source::Policies, policies);
         let namespaces_changed = self.note(Source::Namespaces, namespaces.map(|changed| (changed, false)));
         if policies_changed || namespaces_changed {
             self.publish();
         }
+        unsettled
     }
 
     /// Counts and says what came of a look at one source; whether there is something new to serve.
@@ -126,30 +144,34 @@ impl FileStore {
             .store(Arc::new(Snapshot::new(policies, namespaces, self.settings.clone())));
     }
 
-    /// Keeps the snapshot up to date from a thread of its own, for as long as the process lives.
+    /// Keeps the snapshot up to date from a thread of its own, for as long as the process lives. Whatever is sent to what is
+    /// returned makes it look at all files at once.
     ///
     /// # Errors
     /// When there can be no thread.
-    pub fn watch(mut self) -> Result<JoinHandle<()>> {
+    pub fn watch(mut self) -> Result<Sender<Told>> {
         let (sender, changes) = channel();
+        let told = sender.clone();
         let handler = move |event: notify::Result<Event>| {
             if event.is_ok_and(|event| is_change(&event)) {
-                let _ = sender.send(());
+                let _ = told.send(Told::Changed);
             }
         };
         let watcher = start_watcher(&self.directory, handler);
         let run = move || {
             // Dropping the watcher would end the watch.
             let _watcher = watcher;
+            let mut unsettled = false;
             loop {
-                let told = wait(&changes);
-                self.refresh(told);
+                let look = wait(&changes, unsettled);
+                unsettled = self.refresh(look);
             }
         };
         std::thread::Builder::new()
             .name("policy-files".into())
             .spawn(run)
-            .context("failed to start a thread")
+            .context("failed to start a thread")?;
+        Ok(sender)
     }
 }
 
@@ -173,19 +195,32 @@ fn is_change(event: &Event) -> bool {
     !matches!(event.kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }
 
-/// Waits for a change, and for the end of a flurry of them; false when it is merely time to look.
-fn wait(changes: &Receiver<()>) -> bool {
-    match changes.recv_timeout(PERIOD) {
-        Ok(()) => {}
-        Err(RecvTimeoutError::Timeout) => return false,
+/// Waits until it is time to look, and says how closely: after a change, once a flurry of them has ended.
+fn wait(changes: &Receiver<Told>, unsettled: bool) -> Look {
+    let (period, otherwise) = if unsettled {
+        (QUIET, Look::Contents)
+    } else {
+        (PERIOD, Look::Stamps)
+    };
+    let mut told = match changes.recv_timeout(period) {
+        Ok(told) => told,
+        Err(RecvTimeoutError::Timeout) => return otherwise,
         Err(RecvTimeoutError::Disconnected) => {
-            std::thread::sleep(PERIOD);
-            return false;
+            std::thread::sleep(period);
+            return otherwise;
+        }
+    };
+    let latest = Instant::now() + PATIENCE;
+    while told == Told::Changed && Instant::now() < latest {
+        match changes.recv_timeout(QUIET) {
+            Ok(next) => told = next,
+            Err(_) => break,
         }
     }
-    let latest = Instant::now() + PATIENCE;
-    while Instant::now() < latest && changes.recv_timeout(QUIET).is_ok() {}
-    true
+    match told {
+        Told::Changed => Look::Contents,
+        Told::Asked => Look::Now,
+    }
 }
 
 #[cfg(test)]
@@ -244,6 +279,31 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_that_is_written_in_pieces_is_served_when_it_is_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        let text = policy("a") + "---\n" + &policy("b");
+        fs::write(&path, &text).unwrap();
+        let files = Files {
+            policies: directory.path().into(),
+            namespaces: None,
+            settings: Settings::default(),
+        };
+        let store = FileStore::open(files, Arc::default()).unwrap();
+        let current = store.current();
+        let told = store.watch().unwrap();
+        let text = text + "---\n" + &policy("c");
+        for end in (0..text.len()).step_by(text.len() / 8) {
+            fs::write(&path, &text[..end]).unwrap();
+            std::thread::sleep(Duration::from_millis(400));
+            assert_eq!(served(&current), ["a", "b"], "after {end} bytes");
+        }
+        fs::write(&path, &text).unwrap();
+        told.send(Told::Asked).unwrap();
+        eventually("the whole is not served", || served(&current) == ["a", "b", "c"]);
+    }
+
+    #[test]
     fn a_missing_directory_or_namespace_file_is_an_error_at_the_start_only() {
         let directory = tempfile::tempdir().unwrap();
         let namespaces = directory.path().join("namespaces.yaml");
@@ -261,8 +321,8 @@ mod tests {
         let mut store = FileStore::open(files("policies", Some(&namespaces)), Arc::clone(&metrics)).unwrap();
         fs::remove_file(&namespaces).unwrap();
         fs::remove_dir_all(directory.path().join("policies")).unwrap();
-        store.refresh(true);
-        store.refresh(true);
+        store.refresh(Look::Now);
+        store.refresh(Look::Now);
         assert_eq!(served(&store.current()), ["a"]);
         for source in ["policies", "namespaces"] {
             let line = format!("outrigger_reloads_total{{source=\"{source}\",result=\"failed\"}} 1");

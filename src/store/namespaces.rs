@@ -1,9 +1,10 @@
 //! Facts about namespaces, from a file of Namespace manifests.
-use super::documents::{self, Stamp};
+use super::documents::{self, Look, Stamp};
+use crate::regular_file;
 use anyhow::{Context, Result, anyhow, ensure};
 use outrigger_engine::Namespace;
 use serde_json::Value;
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// A file of Namespace manifests, and what was last read from it.
 #[derive(Debug)]
@@ -11,6 +12,7 @@ pub struct NamespaceFile {
     path: PathBuf,
     stamp: Option<Stamp>,
     namespaces: Vec<Namespace>,
+    unsettled: bool,
 }
 
 impl NamespaceFile {
@@ -20,6 +22,7 @@ impl NamespaceFile {
             path,
             stamp: None,
             namespaces: Vec::new(),
+            unsettled: false,
         }
     }
 
@@ -28,17 +31,28 @@ impl NamespaceFile {
         &self.namespaces
     }
 
+    /// Whether the last look left the file for later, because it may not be whole yet.
+    pub fn is_unsettled(&self) -> bool {
+        self.unsettled
+    }
+
     /// Looks at the file again, and says whether what it holds has changed.
     ///
     /// # Errors
     /// When the file cannot be read, or holds something else; what was read before stays.
-    pub fn look(&mut self, thorough: bool) -> Result<bool> {
+    pub fn look(&mut self, look: Look) -> Result<bool> {
         let path = self.path.display();
         let stamp = Stamp::of(&self.path).ok();
-        if !thorough && stamp.is_some() && stamp == self.stamp {
+        self.unsettled = false;
+        if look == Look::Stamps && stamp.is_some() && stamp == self.stamp {
             return Ok(false);
         }
-        let contents = fs::read(&self.path).with_context(|| format!("failed to read {path}"))?;
+        if look != Look::Now && stamp != self.stamp && stamp.as_ref().is_some_and(Stamp::is_fresh) {
+            self.unsettled = true;
+            return Ok(false);
+        }
+        let contents =
+            regular_file::read(&self.path, documents::LARGEST).with_context(|| format!("failed to read {path}"))?;
         let documents =
             documents::parse(&self.path, &contents).map_err(|error| anyhow!("failed to read {path}: {error}"))?;
         let read = documents
@@ -90,6 +104,7 @@ fn strings(document: &Value, pointer: &str, namespace: &str) -> Result<BTreeMap<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn what_was_last_good_stays() {
@@ -97,10 +112,10 @@ mod tests {
         let path = directory.path().join("namespaces.yaml");
         fs::write(&path, "{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {x: 'true'}, annotations: null}}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: b}}\n").unwrap();
         let mut file = NamespaceFile::new(path.clone());
-        assert!(file.look(false).unwrap());
+        assert!(file.look(Look::Now).unwrap());
         assert_eq!(file.namespaces().len(), 2);
         assert_eq!(file.namespaces()[0].labels["x"], "true");
-        assert!(!file.look(true).unwrap());
+        assert!(!file.look(Look::Now).unwrap());
         for (wrong, message) in [
             ("{kind: Namespace, metadata: {name: a, labels: {x: true}}}", "in quotes"),
             ("{kind: Pod}", "Pod"),
@@ -108,7 +123,7 @@ mod tests {
             ("{", "failed to read"),
         ] {
             fs::write(&path, wrong).unwrap();
-            let error = format!("{:#}", file.look(true).unwrap_err());
+            let error = format!("{:#}", file.look(Look::Now).unwrap_err());
             assert!(error.contains(message), "{error}");
             assert_eq!(file.namespaces().len(), 2);
         }

@@ -2,13 +2,14 @@
 //!
 //! A file that cannot be read keeps the policies last read from it, a policy that broke serves on from its last good
 //! version, and each is said once.
-use super::documents::{self, Stamp};
+use super::documents::{self, Look, Stamp};
+use crate::regular_file;
 use anyhow::{Context, Result};
 use outrigger_engine::policy::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND};
 use outrigger_engine::{CompiledPolicy, PolicyId};
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
@@ -17,6 +18,8 @@ use std::{
 
 /// Directories below one another that are looked into.
 const DEPTH: usize = 8;
+/// Directories that are looked into at all: a symlink may lead to a file system of any size.
+const DIRECTORIES: usize = 1000;
 
 /// The policies of a directory.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub struct Found {
     pub changed: bool,
     /// There is something new that is wrong.
     pub failed: bool,
+    /// There is a changed file that may not be whole yet.
+    pub unsettled: bool,
 }
 
 impl PolicyFiles {
@@ -58,24 +63,22 @@ impl PolicyFiles {
         }
     }
 
-    /// Looks at the files again: at all their contents if `thorough`, else at those whose stamp differs.
+    /// Looks at the files again.
     ///
     /// # Errors
     /// When the directory itself cannot be read; what was read before stays.
-    pub fn look(&mut self, thorough: bool) -> Result<Found> {
-        let mut listing = Listing::default();
-        listing
-            .add(&self.root, DEPTH)
-            .with_context(|| format!("failed to read {}", self.root.display()))?;
+    pub fn look(&mut self, look: Look) -> Result<Found> {
+        let listing = Listing::of(&self.root).with_context(|| format!("failed to read {}", self.root.display()))?;
         let mut found = self.complain_of_directories(&listing);
         let before = self.files.len();
         self.files.retain(|path, _| listing.covers(path));
         found.changed |= before != self.files.len();
         for path in listing.files {
             let file = self.files.entry(path.clone()).or_default();
-            let seen = file.look(&path, thorough, &self.served);
+            let seen = file.look(&path, look, &self.served);
             found.changed |= seen.changed;
             found.failed |= seen.failed;
+            found.unsettled |= seen.unsettled;
         }
         Ok(found)
     }
@@ -122,18 +125,27 @@ impl PolicyFiles {
             tracing::error!("{complaint}; keeping what was read there before");
         }
         self.complaint = complaint;
-        Found { changed: false, failed }
+        Found {
+            failed,
+            ..Found::default()
+        }
     }
 }
 
 impl PolicyFile {
-    fn look(&mut self, path: &Path, thorough: bool, served: &HashMap<PolicyId, Arc<CompiledPolicy>>) -> Found {
+    fn look(&mut self, path: &Path, look: Look, served: &HashMap<PolicyId, Arc<CompiledPolicy>>) -> Found {
         // The stamp is taken before the contents, so that a change between the two is seen at the next look.
         let stamp = Stamp::of(path).ok();
-        if !thorough && stamp.is_some() && stamp == self.stamp {
+        if look == Look::Stamps && stamp.is_some() && stamp == self.stamp {
             return Found::default();
         }
-        let contents = match fs::read(path) {
+        if look != Look::Now && stamp != self.stamp && stamp.as_ref().is_some_and(Stamp::is_fresh) {
+            return Found {
+                unsettled: true,
+                ..Found::default()
+            };
+        }
+        let contents = match regular_file::read(path, documents::LARGEST) {
             Ok(contents) => contents,
             Err(error) => return self.complain(format!("failed to read {}: {error}", path.display())),
         };
@@ -144,6 +156,10 @@ impl PolicyFile {
         }
         self.digest = digest;
         match documents::parse(path, &contents) {
+            // Emptying a file is the first half of writing it anew.
+            Ok(documents) if documents.is_empty() && !self.policies.is_empty() => {
+                self.complain(format!("{} is empty; delete it to remove its policies", path.display()))
+            }
             Ok(documents) => self.take(path, &documents, served),
             Err(error) => self.complain(format!("failed to read {}: {error}", path.display())),
         }
@@ -162,7 +178,10 @@ impl PolicyFile {
         if let Some(complaint) = complaint {
             failed = self.complain(complaint).failed;
             if !self.policies.is_empty() {
-                return Found { changed: false, failed };
+                return Found {
+                    failed,
+                    ..Found::default()
+                };
             }
         } else {
             self.complaint = None;
@@ -174,7 +193,11 @@ impl PolicyFile {
             Arc::new(policy.or_last_good(previous))
         };
         self.policies = policies.into_iter().map(serve).collect();
-        Found { changed: true, failed }
+        Found {
+            changed: true,
+            failed,
+            unsettled: false,
+        }
     }
 
     fn complain(&mut self, complaint: String) -> Found {
@@ -184,7 +207,10 @@ impl PolicyFile {
             tracing::error!(kept, "{complaint}; keeping the policies last read from it");
             self.complaint = Some(complaint);
         }
-        Found { changed: false, failed }
+        Found {
+            failed,
+            ..Found::default()
+        }
     }
 }
 
@@ -230,22 +256,46 @@ struct Listing {
 }
 
 impl Listing {
-    fn add(&mut self, directory: &Path, depth: usize) -> std::io::Result<()> {
-        for entry in fs::read_dir(directory)? {
-            let entry = entry?;
-            let path = entry.path();
-            // Hidden ones are no one's policies; kubelet keeps the versions of a ConfigMap in `..<time>`.
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            if path.is_dir() {
-                if depth > 0
-                    && let Err(error) = self.add(&path, depth - 1)
-                {
-                    self.unreadable.push((path, error));
+    /// Goes level by level, so that a directory that several names lead to is entered by the shortest.
+    fn of(root: &Path) -> std::io::Result<Listing> {
+        let mut listing = Listing::default();
+        let mut visited = HashSet::from([fs::canonicalize(root)?]);
+        let mut files = BTreeMap::new();
+        let mut below = VecDeque::new();
+        Self::add(root, &mut files, &mut below)?;
+        for _ in 0..DEPTH {
+            for directory in std::mem::take(&mut below) {
+                let seen = fs::canonicalize(&directory).map(|real| !visited.insert(real));
+                let outcome = match seen {
+                    Ok(true) => Ok(()),
+                    Ok(false) if visited.len() > DIRECTORIES => Err(too_many()),
+                    Ok(false) => Self::add(&directory, &mut files, &mut below),
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = outcome {
+                    listing.unreadable.push((directory, error));
                 }
+            }
+        }
+        listing.files = files.into_values().collect();
+        Ok(listing)
+    }
+
+    /// Adds what is in `directory`: each file under the first name that leads to it.
+    fn add(
+        directory: &Path,
+        files: &mut BTreeMap<PathBuf, PathBuf>,
+        below: &mut VecDeque<PathBuf>,
+    ) -> std::io::Result<()> {
+        let entries = fs::read_dir(directory)?.collect::<std::io::Result<Vec<_>>>()?;
+        let paths: BTreeSet<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
+        for path in paths.into_iter().filter(|path| !is_hidden(path)) {
+            if path.is_dir() {
+                below.push_back(path);
             } else if documents::is_manifest(&path) && path.file_stem().is_none_or(|stem| stem != "test") {
-                self.files.insert(path);
+                // One that leads nowhere is listed all the same: reading it says why.
+                let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+                files.entry(real).or_insert(path);
             }
         }
         Ok(())
@@ -255,6 +305,16 @@ impl Listing {
     fn covers(&self, path: &PathBuf) -> bool {
         self.files.contains(path) || self.unreadable.iter().any(|(directory, _)| path.starts_with(directory))
     }
+}
+
+/// Hidden ones are no one's policies; kubelet keeps the versions of a ConfigMap in `..<time>`.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+fn too_many() -> std::io::Error {
+    std::io::Error::other(format!("there are more than {DIRECTORIES} directories"))
 }
 
 #[cfg(test)]
@@ -293,15 +353,15 @@ mod tests {
         write(directory.path(), "deep/er/c.json", json);
         let mut files = PolicyFiles::new(directory.path().into());
         assert_eq!(
-            files.look(false).unwrap(),
+            files.look(Look::Now).unwrap(),
             Found {
                 changed: true,
-                failed: false
+                ..Found::default()
             }
         );
         assert_eq!(names(&mut files), ["a", "b", "c"]);
-        assert_eq!(files.look(false).unwrap(), Found::default());
-        assert_eq!(files.look(true).unwrap(), Found::default());
+        assert_eq!(files.look(Look::Stamps).unwrap(), Found::default());
+        assert_eq!(files.look(Look::Now).unwrap(), Found::default());
     }
 
     #[test]
@@ -310,19 +370,20 @@ mod tests {
         write(directory.path(), "a.yaml", &policy("a", "x"));
         write(directory.path(), "b.yaml", &policy("b", "x"));
         let mut files = PolicyFiles::new(directory.path().into());
-        files.look(false).unwrap();
+        files.look(Look::Now).unwrap();
         write(directory.path(), "a.yaml", "a: [1\n");
         fs::remove_file(directory.path().join("b.yaml")).unwrap();
         assert_eq!(
-            files.look(true).unwrap(),
+            files.look(Look::Now).unwrap(),
             Found {
                 changed: true,
-                failed: true
+                failed: true,
+                unsettled: false
             }
         );
         assert_eq!(names(&mut files), ["a"]);
         // Said once.
-        assert_eq!(files.look(true).unwrap(), Found::default());
+        assert_eq!(files.look(Look::Now).unwrap(), Found::default());
         write(
             directory.path(),
             "a.yaml",
@@ -333,24 +394,24 @@ mod tests {
             ),
         );
         assert_eq!(
-            files.look(true).unwrap(),
+            files.look(Look::Now).unwrap(),
             Found {
-                changed: false,
-                failed: true
+                failed: true,
+                ..Found::default()
             }
         );
         assert_eq!(names(&mut files), ["a"]);
         write(directory.path(), "a.yaml", &policy("renamed", "x"));
         assert_eq!(
-            files.look(true).unwrap(),
+            files.look(Look::Now).unwrap(),
             Found {
                 changed: true,
-                failed: false
+                ..Found::default()
             }
         );
         assert_eq!(names(&mut files), ["renamed"]);
         fs::remove_dir_all(directory.path()).unwrap();
-        assert!(files.look(true).is_err());
+        assert!(files.look(Look::Now).is_err());
         assert_eq!(names(&mut files), ["renamed"]);
     }
 
@@ -360,9 +421,103 @@ mod tests {
         write(directory.path(), "z.yaml", &policy("a", "second"));
         write(directory.path(), "a.yaml", &policy("a", "first"));
         let mut files = PolicyFiles::new(directory.path().into());
-        files.look(false).unwrap();
+        files.look(Look::Now).unwrap();
         assert_eq!(names(&mut files), ["a"]);
         let complaint = files.twice.iter().next().unwrap();
         assert!(complaint.find("a.yaml") < complaint.find("z.yaml"), "{complaint}");
+    }
+
+    #[test]
+    fn symlink_loops_and_second_names_lead_to_no_file_twice() {
+        use std::os::unix::fs::symlink;
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        write(directory.path(), "b/policy.yaml", &policy("b", "x"));
+        for (target, link) in [
+            (".", "a"),
+            ("..", "b/up"),
+            ("../b", "b/same"),
+            ("b", "c"),
+            ("b/policy.yaml", "z.yaml"),
+            ("self.yaml", "self.yaml"),
+        ] {
+            symlink(target, at(link)).unwrap();
+        }
+        let listing = Listing::of(directory.path()).unwrap();
+        assert_eq!(listing.files, BTreeSet::from([at("self.yaml"), at("z.yaml")]));
+        assert!(listing.unreadable.is_empty());
+        let mut files = PolicyFiles::new(directory.path().into());
+        assert!(files.look(Look::Now).unwrap().failed, "self.yaml leads nowhere");
+        assert_eq!(names(&mut files), ["b"]);
+        assert!(files.twice.is_empty());
+    }
+
+    #[test]
+    fn a_fifo_is_an_error_and_holds_nothing_up() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), "b.yaml", &policy("b", "x"));
+        let fifo = directory.path().join("a.yaml");
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(&fifo)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let mut files = PolicyFiles::new(directory.path().into());
+        assert!(files.look(Look::Now).unwrap().failed);
+        assert_eq!(names(&mut files), ["b"]);
+        assert!(
+            files.files[&fifo]
+                .complaint
+                .as_ref()
+                .unwrap()
+                .contains("not a regular file")
+        );
+    }
+
+    #[test]
+    fn an_emptied_file_keeps_its_policies_until_it_is_deleted() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), "a.yaml", &policy("a", "x"));
+        let mut files = PolicyFiles::new(directory.path().into());
+        files.look(Look::Now).unwrap();
+        assert_eq!(names(&mut files), ["a"]);
+        for empty in ["", "# nothing\n---\n", "---\n---\n"] {
+            write(directory.path(), "a.yaml", empty);
+            assert!(!files.look(Look::Now).unwrap().changed);
+            assert_eq!(names(&mut files), ["a"]);
+        }
+        let file = files.files.values().next().unwrap();
+        assert!(file.complaint.as_ref().unwrap().contains("delete it"), "{file:?}");
+        // The last good version is there for one that comes back broken.
+        write(directory.path(), "a.yaml", &policy("a", "[x]"));
+        files.look(Look::Now).unwrap();
+        assert_eq!(names(&mut files), ["a"]);
+        assert!(files.served.keys().any(|id| id.to_string() == "a"));
+        fs::remove_file(directory.path().join("a.yaml")).unwrap();
+        assert!(files.look(Look::Now).unwrap().changed);
+        assert!(names(&mut files).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_was_just_written_is_left_until_it_is_settled() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), "a.yaml", &policy("a", "x"));
+        let mut files = PolicyFiles::new(directory.path().into());
+        files.look(Look::Now).unwrap();
+        let half = "apiVersion: outrigger.dev/v1alpha1\n";
+        write(directory.path(), "a.yaml", half);
+        for look in [Look::Stamps, Look::Contents] {
+            let found = files.look(look).unwrap();
+            assert!(found.unsettled && !found.changed, "{look:?}: {found:?}");
+        }
+        assert_eq!(names(&mut files), ["a"]);
+        write(directory.path(), "a.yaml", &policy("whole", "x"));
+        let written = fs::File::options().append(true).open(directory.path().join("a.yaml"));
+        let earlier = std::time::SystemTime::now() - 2 * documents::SETTLED;
+        written.unwrap().set_modified(earlier).unwrap();
+        assert!(files.look(Look::Stamps).unwrap().changed);
+        assert_eq!(names(&mut files), ["whole"]);
     }
 }

@@ -1,6 +1,7 @@
 //! A certificate authority of our own in a directory: `ca.crt`, `ca.key`, and a leaf in `tls.crt`, `tls.key`.
 //!
 //! What is there is used as long as it is good; what is not is made. Whoever trusts `ca.crt` reaches the webhook.
+use crate::regular_file;
 use anyhow::{Context, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -82,8 +83,8 @@ fn ensure_at(directory: &Path, more: &[String], now: OffsetDateTime) -> Result<P
 }
 
 fn reusable_authority(paths: &Paths, now: OffsetDateTime) -> Option<Issuer<'static, KeyPair>> {
-    let certificate = fs::read_to_string(&paths.authority).ok()?;
-    let key = fs::read_to_string(&paths.authority_key).ok()?;
+    let certificate = regular_file::read_to_string(&paths.authority, super::LARGEST).ok()?;
+    let key = regular_file::read_to_string(&paths.authority_key, super::LARGEST).ok()?;
     super::Pair::from_pem(certificate.as_bytes(), key.as_bytes()).ok()?;
     let (_, pem) = parse_x509_pem(certificate.as_bytes()).ok()?;
     let (_, parsed) = X509Certificate::from_der(&pem.contents).ok()?;
@@ -137,7 +138,7 @@ fn make_leaf(paths: &Paths, names: &[String], authority: &Issuer<'_, KeyPair>, n
 
 /// Signed by the authority, with all names and its key, and in the first two thirds of its life.
 fn leaf_is_reusable(paths: &Paths, names: &[String], now: OffsetDateTime) -> bool {
-    let read = |path: &Path| fs::read(path).unwrap_or_default();
+    let read = |path: &Path| regular_file::read(path, super::LARGEST).unwrap_or_default();
     let (authority, certificate) = (read(&paths.authority), read(&paths.certificate));
     let Ok(pair) = super::Pair::from_pem(&certificate, &read(&paths.key)) else {
         return false;

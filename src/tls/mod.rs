@@ -15,6 +15,9 @@ use rustls::{
 use std::sync::Arc;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
+/// Largest PEM file, in bytes.
+pub const LARGEST: u64 = 1 << 20;
+
 /// A certificate chain and the key that belongs to it.
 #[derive(Debug)]
 pub struct Pair {

@@ -10,10 +10,10 @@ use crate::observe::{
     health::{self, Health},
     metrics::{Metrics, Source},
 };
+use crate::regular_file;
 use anyhow::{Context, Result};
 use axum_server::tls_rustls::RustlsConfig;
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -48,6 +48,7 @@ pub struct Certificate {
     files: (PathBuf, PathBuf),
     seen: Option<(Vec<u8>, Vec<u8>)>,
     complaint: Option<String>,
+    not_before: i64,
     not_after: i64,
     renewal: i64,
     config: RustlsConfig,
@@ -72,6 +73,9 @@ impl Certificate {
         let contents = read(&files)?;
         let pair = parse(&contents, &files)?;
         let (not_before, not_after) = (pair.not_before, pair.not_after);
+        if not_before > health::now() {
+            tracing::error!(certificate = %files.0.display(), "the certificate is not valid yet; clients will refuse it");
+        }
         if not_after <= health::now() {
             tracing::error!(certificate = %files.0.display(), "the certificate has expired; not ready until it is renewed");
         }
@@ -82,6 +86,7 @@ impl Certificate {
             complaint: None,
             origin,
             files,
+            not_before,
             not_after,
             health,
             metrics,
@@ -99,7 +104,10 @@ impl Certificate {
     pub fn refresh(&mut self) {
         self.renew_if_due();
         let contents = match read(&self.files) {
-            Ok(contents) if self.seen.as_ref() == Some(&contents) => return,
+            Ok(contents) if self.seen.as_ref() == Some(&contents) => {
+                self.complaint = None;
+                return;
+            }
             Ok(contents) => contents,
             Err(error) => {
                 self.seen = None;
@@ -112,19 +120,30 @@ impl Certificate {
                 self.metrics.reloaded(Source::Certificate, true);
                 self.announce();
                 tracing::info!(certificate = %self.files.0.display(), "took up a new certificate");
+                self.seen = Some(contents);
             }
+            // It is tried again: time alone can make it valid.
             Err(error) => self.complain(&error),
         }
-        self.seen = Some(contents);
     }
 
-    /// Calls [`Certificate::refresh`] each [`PERIOD`], for as long as the process lives.
-    pub async fn keep_fresh(mut self) {
-        loop {
-            tokio::time::sleep(PERIOD).await;
-            // Reading two small files and, at times, a signature: too short to need a thread of its own.
-            self.refresh();
-        }
+    /// Calls [`Certificate::refresh`] each [`PERIOD`] from a thread of its own, for as long as the process lives: a file
+    /// system that hangs must not keep a worker.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub fn keep_fresh(mut self) -> Result<()> {
+        let run = move || {
+            loop {
+                std::thread::sleep(PERIOD);
+                self.refresh();
+            }
+        };
+        std::thread::Builder::new()
+            .name("certificate".into())
+            .spawn(run)
+            .context("failed to start a thread")?;
+        Ok(())
     }
 
     fn renew_if_due(&mut self) {
@@ -144,7 +163,13 @@ impl Certificate {
             "{}: the certificate has expired; renew it",
             self.files.0.display()
         );
-        (self.not_after, self.renewal) = (pair.not_after, renewal(pair.not_before, pair.not_after));
+        anyhow::ensure!(
+            pair.not_before <= now || self.not_before > now || self.not_after <= now,
+            "{}: the certificate is not valid yet; set the clock that it was made by, or wait",
+            self.files.0.display()
+        );
+        (self.not_before, self.not_after) = (pair.not_before, pair.not_after);
+        self.renewal = renewal(pair.not_before, pair.not_after);
         self.config.reload_from_config(pair.into_server_config()?);
         Ok(())
     }
@@ -165,11 +190,70 @@ impl Certificate {
 }
 
 fn read((certificate, key): &(PathBuf, PathBuf)) -> Result<(Vec<u8>, Vec<u8>)> {
-    let read = |path: &Path| fs::read(path).with_context(|| format!("failed to read {}", path.display()));
+    let read = |path: &Path| {
+        regular_file::read(path, super::LARGEST).with_context(|| format!("failed to read {}", path.display()))
+    };
     Ok((read(certificate)?, read(key)?))
 }
 
 fn parse(contents: &(Vec<u8>, Vec<u8>), files: &(PathBuf, PathBuf)) -> Result<Pair> {
     Pair::from_pem(&contents.0, &contents.1)
         .with_context(|| format!("failed to use {} with {}", files.0.display(), files.1.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use std::fs;
+
+    fn install(files: &(PathBuf, PathBuf), (from, to): (i32, i32)) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        fs::write(&files.0, params.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(&files.1, key.serialize_pem()).unwrap();
+    }
+
+    fn served(directory: &Path, years: (i32, i32)) -> Certificate {
+        let files = (directory.join("tls.crt"), directory.join("tls.key"));
+        install(&files, years);
+        let (certificate, key) = files;
+        Certificate::open(Origin::Given { certificate, key }, Arc::default(), Arc::default()).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_yet_valid_does_not_replace_one_that_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut certificate = served(directory.path(), (2000, 3000));
+        let before = certificate.not_after;
+        install(&certificate.files, (2900, 3100));
+        certificate.refresh();
+        assert_eq!(certificate.not_after, before);
+        assert!(certificate.complaint.as_ref().unwrap().contains("not valid yet"));
+        install(&certificate.files, (2000, 3200));
+        certificate.refresh();
+        assert!(certificate.not_after > before && certificate.complaint.is_none());
+    }
+
+    #[test]
+    fn a_certificate_that_never_works_is_replaced_by_one_that_will() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut certificate = served(directory.path(), (2000, 2001));
+        install(&certificate.files, (2900, 3100));
+        certificate.refresh();
+        assert_eq!(certificate.complaint, None);
+    }
+
+    #[test]
+    fn a_fifo_for_a_key_is_an_error_and_holds_nothing_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut certificate = served(directory.path(), (2000, 3000));
+        fs::remove_file(&certificate.files.1).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&certificate.files.1).status();
+        assert!(made.unwrap().success());
+        certificate.refresh();
+        let complaint = certificate.complaint.as_ref().unwrap();
+        assert!(complaint.contains("not a regular file"), "{complaint}");
+    }
 }

@@ -114,17 +114,18 @@ struct Entry<'a> {
     micros: u128,
 }
 
+// What a caller can choose is logged as a string, never by its Display: so text lines show it in quotes and escaped.
 impl Entry<'_> {
     fn info(&self) {
         tracing::info!(
-            uid = self.uid, namespace = %self.creation.namespace, name = self.name(), operation = "CREATE",
+            uid = self.uid, namespace = &*self.creation.namespace, name = self.name(), operation = "CREATE",
             outcome = self.outcome.as_str(), policies = %Policies(self.decisions), micros = self.micros, "answered"
         );
     }
 
     fn debug(&self) {
         tracing::debug!(
-            uid = self.uid, namespace = %self.creation.namespace, name = self.name(), operation = "CREATE",
+            uid = self.uid, namespace = &*self.creation.namespace, name = self.name(), operation = "CREATE",
             outcome = self.outcome.as_str(), policies = %Policies(self.decisions), micros = self.micros, "answered"
         );
     }

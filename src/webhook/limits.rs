@@ -18,6 +18,9 @@ use super::review::ReviewError;
 
 /// The unit in which the room for bodies is counted out, in bytes.
 const SLOT: usize = 16 * 1024;
+/// The first bytes of every body need no room: nobody's large bodies can shut out the ordinary ones, which are smaller than
+/// this. What they add up to is bounded by the number of connections.
+const FREE: usize = 64 * 1024;
 /// A body that is refused is still read, up to this many bytes …
 const DISCARD_BYTES: usize = 16 * 1024 * 1024;
 /// … and this long: a client that is still writing would see a reset connection instead of the answer.
@@ -38,7 +41,7 @@ pub struct Limits {
 pub struct Accepted {
     /// The body.
     pub bytes: Bytes,
-    _room: OwnedSemaphorePermit,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a request is not looked at, or cannot be answered with a review.
@@ -159,23 +162,27 @@ impl Limits {
         if announced.is_some_and(|length| length > self.body) {
             return Err(Rejection::TooLarge(self.body));
         }
-        let mut room = self.take(announced.unwrap_or(SLOT))?;
+        let mut room = None;
         let first = next(body).await?.unwrap_or_default();
         // Most bodies come in one piece, which needs no copy.
         if Some(first.len()) == announced {
+            self.grow(&mut room, first.len(), first.len())?;
             return Ok(Accepted {
                 bytes: first,
                 _room: room,
             });
         }
-        let mut bytes = Vec::with_capacity(announced.unwrap_or(first.len()));
+        // What is announced is a claim: memory goes to what has come.
+        let largest = announced.unwrap_or(self.body);
+        let mut bytes = Vec::with_capacity(largest.min(FREE));
         let mut piece = Some(first);
         while let Some(more) = piece {
             let length = bytes.len() + more.len();
             if length > self.body {
                 return Err(Rejection::TooLarge(self.body));
             }
-            self.grow(&mut room, length)?;
+            let held = self.grow(&mut room, length, largest)?;
+            bytes.reserve_exact(held.min(largest).saturating_sub(bytes.len()));
             bytes.extend_from_slice(&more);
             piece = next(body).await?;
         }
@@ -192,15 +199,20 @@ impl Limits {
             .map_err(|_| Rejection::Busy)
     }
 
-    fn grow(&self, room: &mut OwnedSemaphorePermit, length: usize) -> Result<(), Rejection> {
-        // A Vec doubles as it grows, so room is taken ahead in the same way.
-        if let Some(lacking) = length
-            .checked_sub(room.num_permits() * SLOT)
-            .filter(|lacking| *lacking > 0)
-        {
-            room.merge(self.take(lacking.max(room.num_permits() * SLOT).min(self.body))?);
+    /// Sees to it that there is room for `length` bytes, and returns for how many there is. Room doubles, up to `largest`,
+    /// so that a body is copied few times as it grows.
+    fn grow(&self, room: &mut Option<OwnedSemaphorePermit>, length: usize, largest: usize) -> Result<usize, Rejection> {
+        let held = FREE + room.as_ref().map_or(0, |room| room.num_permits() * SLOT);
+        if length <= held {
+            return Ok(held);
         }
-        Ok(())
+        let more = self.take((2 * held).min(largest).max(length) - held)?;
+        let taken = more.num_permits() * SLOT;
+        match room {
+            Some(room) => room.merge(more),
+            None => *room = Some(more),
+        }
+        Ok(held + taken)
     }
 }
 
@@ -292,24 +304,20 @@ mod tests {
 
     #[tokio::test]
     async fn room_is_taken_for_as_long_as_a_body_is_held_and_no_longer() {
-        let limits = Limits::new(4 * SLOT, Duration::from_secs(1), 4 * SLOT);
-        let announced = (3 * SLOT).to_string();
-        let large = || request(&[("content-length", announced.as_str())], &vec![b' '; 3 * SLOT]);
+        let most = FREE + 4 * SLOT;
+        let limits = Limits::new(most, Duration::from_secs(1), 4 * SLOT);
+        let length = FREE + 3 * SLOT;
+        let announced = length.to_string();
+        let large = || request(&[("content-length", announced.as_str())], &vec![b' '; length]);
         let held = limits.read(large()).await.unwrap();
         assert_eq!(limits.read(large()).await.unwrap_err().reason(), "busy");
-        assert!(limits.read(request(&[], b"{}")).await.is_ok());
+        assert!(limits.read(request(&[], &vec![b' '; FREE])).await.is_ok());
         drop(held);
         assert!(limits.read(large()).await.is_ok());
         // Without Content-Length room is taken as the body comes in.
-        assert!(limits.read(request(&[], &vec![b' '; 4 * SLOT])).await.is_ok());
-        assert_eq!(
-            limits
-                .read(request(&[], &vec![b' '; 4 * SLOT + 1]))
-                .await
-                .unwrap_err()
-                .reason(),
-            "too_large"
-        );
+        assert!(limits.read(request(&[], &vec![b' '; most])).await.is_ok());
+        let excess = limits.read(request(&[], &vec![b' '; most + 1])).await;
+        assert_eq!(excess.unwrap_err().reason(), "too_large");
         assert_eq!(limits.room.available_permits(), 4);
     }
 

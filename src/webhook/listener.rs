@@ -3,21 +3,37 @@
 //! Two opposite demands meet here. The API server keeps idle connections for 90 s and takes one that is closed under it for
 //! a failed call; and anyone may open a connection and say nothing. So the time to the first request is short, and the
 //! time between requests long.
+use crate::observe::metrics::Metrics;
 use anyhow::Context;
-use axum::Router;
+use axum::{Extension, Router, middleware::AddExtension};
 use axum_server::{
     Handle, Server,
-    accept::NoDelayAcceptor,
+    accept::{Accept, NoDelayAcceptor},
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
 use hyper_util::rt::TokioTimer;
 use std::{
+    fs,
+    future::ready,
+    io,
     net::{SocketAddr, TcpListener},
+    pin::Pin,
+    sync::Arc,
     time::Duration,
 };
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tower_layer::Layer;
 
-/// Most bytes read ahead on a connection, and so the longest request head.
+/// From so many bytes on, a request head that has not ended is refused (431). It is looked at after each read, which may
+/// bring as many again: the longest head is just under twice this.
 const READ_AHEAD: usize = 64 * 1024;
+/// Most connections at once, unless the process may have fewer files open.
+const CONNECTIONS: usize = 1024;
+/// Descriptors that are left for the admin port, the files and their watch.
+const RESERVED: usize = 128;
 
 /// How long a connection may take.
 #[derive(Debug, Clone, Copy)]
@@ -61,10 +77,14 @@ pub async fn serve(
     socket: TcpListener,
     tls: RustlsConfig,
     timers: Timers,
+    cap: Cap,
     router: Router,
     handle: Handle<SocketAddr>,
 ) -> anyhow::Result<()> {
-    let acceptor = acceptor(tls, timers);
+    let acceptor = Capped {
+        cap,
+        inner: acceptor(tls, timers),
+    };
     let mut server = axum_server::from_tcp(socket)
         .context("failed to use the socket")?
         .acceptor(acceptor);
@@ -72,11 +92,71 @@ pub async fn serve(
     server
         .http1_only()
         .first_request_timeout(timers.first_request)
-        .accept_error_handler(|peer, error| tracing::debug!(?peer, %error, "a connection came to nothing"))
+        .accept_error_handler(|peer, error| tracing::debug!(?peer, ?error, "a connection came to nothing"))
         .handle(handle)
         .serve(router.into_make_service())
         .await
         .context("failed to serve")
+}
+
+/// How many connections there may be, and where those beyond are counted.
+#[derive(Debug, Clone)]
+pub struct Cap {
+    free: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+impl Cap {
+    /// As many as suit the API server and leave descriptors for everything else.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        let most = open_files().map_or(CONNECTIONS, |files| {
+            files.saturating_sub(RESERVED).clamp(1, CONNECTIONS)
+        });
+        Cap::at(most, metrics)
+    }
+
+    /// At most `connections` at once.
+    pub fn at(connections: usize, metrics: Arc<Metrics>) -> Self {
+        let free = Arc::new(Semaphore::new(connections));
+        Cap { free, metrics }
+    }
+}
+
+/// How many files the process may have open, where the system says so.
+fn open_files() -> Option<usize> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Closes a connection at once when there are too many: one that waits would hold a descriptor.
+#[derive(Debug, Clone)]
+struct Capped<A> {
+    cap: Cap,
+    inner: A,
+}
+
+impl<S, A> Accept<TcpStream, S> for Capped<A>
+where
+    S: Send + 'static,
+    A: Accept<TcpStream, S, Future: Send + 'static, Stream: Send + 'static, Service: Send + 'static>,
+{
+    type Stream = A::Stream;
+    // The service lives as long as its connection, and so does what it carries.
+    type Service = AddExtension<A::Service, Arc<OwnedSemaphorePermit>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let Ok(permit) = Arc::clone(&self.cap.free).try_acquire_owned() else {
+            self.cap.metrics.connection_refused();
+            return Box::pin(ready(Err(io::Error::other("there are too many connections"))));
+        };
+        let accepting = self.inner.accept(stream, service);
+        Box::pin(async move {
+            let (stream, service) = accepting.await?;
+            Ok((stream, Extension(Arc::new(permit)).layer(service)))
+        })
+    }
 }
 
 /// Without TCP_NODELAY the API server sees answers 40 ms late, whenever one takes two packets.
@@ -99,10 +179,7 @@ fn set_timers<A>(server: &mut Server<SocketAddr, A>, timers: Timers) {
 mod tests {
     use super::*;
     use crate::tls::{Pair, authority};
-    use axum_server::accept::Accept;
     use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
-    use std::{fs, sync::Arc};
-    use tokio::net::TcpStream;
 
     #[tokio::test]
     async fn accepted_sockets_send_at_once() {

@@ -8,10 +8,16 @@ pub mod limits;
 pub mod listener;
 pub mod review;
 
-use crate::{observe::metrics::Metrics, store::Current};
+use crate::{
+    observe::{health::Health, metrics::Metrics},
+    store::Current,
+};
 use axum::{
     Router,
-    http::{Method, StatusCode, Uri},
+    extract::State,
+    http::{HeaderValue, Method, StatusCode, Uri, header},
+    middleware,
+    response::Response,
     routing::post,
 };
 use limits::Limits;
@@ -28,6 +34,7 @@ pub struct Webhook {
     metrics: Arc<Metrics>,
     limits: Limits,
     admit: Admit,
+    health: Arc<Health>,
 }
 
 impl Webhook {
@@ -38,7 +45,14 @@ impl Webhook {
             metrics,
             limits,
             admit: outrigger_engine::admit,
+            health: Arc::default(),
         }
+    }
+
+    /// The same, sending its callers elsewhere once this says that the process is stopping.
+    #[must_use]
+    pub fn leaving_with(self, health: Arc<Health>) -> Self {
+        Webhook { health, ..self }
     }
 
     /// The same, deciding by `admit`.
@@ -50,11 +64,22 @@ impl Webhook {
 
 /// The routes of the HTTPS port.
 pub fn router(webhook: Webhook) -> Router {
+    let health = Arc::clone(&webhook.health);
     Router::new()
         .route("/mutate", post(admit::mutate))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
         .with_state(Arc::new(webhook))
+        .layer(middleware::map_response_with_state(health, take_leave))
+}
+
+/// A caller that is told so opens its next connection to another replica, instead of meeting the end of this one.
+async fn take_leave(State(health): State<Arc<Health>>, mut response: Response) -> Response {
+    if health.is_stopping() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
 }
 
 async fn wrong_method(method: Method) -> (StatusCode, String) {

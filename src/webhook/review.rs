@@ -3,8 +3,9 @@
 //! Only what an answer depends on is read. `userInfo` is not (it is a claim of the caller), nor is `dryRun` (the answer
 //! is the same). It knows nothing about policies, HTTP or metrics.
 use outrigger_engine::{PodView, Text};
-use serde::de::{Deserialize, IgnoredAny};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde_json::Value;
+use std::{fmt, marker::PhantomData};
 
 /// What the API server asks.
 #[derive(Debug)]
@@ -65,6 +66,12 @@ pub enum ReviewError {
     /// A field that must be there is not.
     #[error("{0} is missing; send the AdmissionReview as the API server does")]
     Missing(&'static str),
+    /// Not the name of a namespace.
+    #[error(
+        "request.namespace is not the name of a namespace; it has 1 to 63 of a-z, 0-9 and -, and begins and ends with \
+         a letter or digit"
+    )]
+    Namespace,
 }
 
 /// Reads `body`.
@@ -76,11 +83,11 @@ pub fn read(body: &[u8]) -> Result<Review<'_>, ReviewError> {
         return Err(ReviewError::Empty);
     }
     let text = std::str::from_utf8(body).map_err(|_| ReviewError::NotUtf8)?;
-    match serde_json::from_str::<Envelope<'_, PodView<'_>>>(text) {
-        Ok(envelope) => envelope.into_review(Some),
+    match serde_json::from_str::<Object<Envelope<'_, Object<PodView<'_>>>>>(text) {
+        Ok(Object(envelope)) => envelope.into_review(|Object(pod)| Some(pod)),
         // The object need not be a Pod: then what does not look like one is no error.
-        Err(error) => match serde_json::from_str::<Envelope<'_, IgnoredAny>>(text) {
-            Ok(envelope) => envelope.into_review(|_| None).map_err(|inner| match inner {
+        Err(error) => match serde_json::from_str::<Object<Envelope<'_, IgnoredAny>>>(text) {
+            Ok(Object(envelope)) => envelope.into_review(|_| None).map_err(|inner| match inner {
                 ReviewError::Missing("request.object") => error.into(),
                 inner => inner,
             }),
@@ -95,7 +102,31 @@ pub fn object(body: &[u8]) -> Option<Value> {
     serde_json::from_slice::<Envelope<'_, Value>>(body)
         .ok()?
         .request?
+        .0
         .object
+}
+
+/// A JSON object. A derived struct alone would also be read from an array of its fields, which Go does not accept.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(entries)).map(Object)
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -105,7 +136,7 @@ struct Envelope<'a, O> {
     api_version: Text<'a>,
     #[serde(default)]
     kind: Text<'a>,
-    request: Option<Request<'a, O>>,
+    request: Option<Object<Request<'a, O>>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -113,8 +144,8 @@ struct Envelope<'a, O> {
 struct Request<'a, O> {
     #[serde(default)]
     uid: Text<'a>,
-    kind: Option<GroupAndKind<'a>>,
-    resource: Option<GroupAndResource<'a>>,
+    kind: Option<Object<GroupAndKind<'a>>>,
+    resource: Option<Object<GroupAndResource<'a>>>,
     #[serde(default, rename = "subResource")]
     sub_resource: Text<'a>,
     #[serde(default)]
@@ -152,7 +183,7 @@ impl<'a, O> Envelope<'a, O> {
                 kind: self.kind.to_string(),
             });
         }
-        let request = self.request.ok_or(ReviewError::Missing("request"))?;
+        let Object(request) = self.request.ok_or(ReviewError::Missing("request"))?;
         if request.uid.is_empty() {
             return Err(ReviewError::Missing("request.uid"));
         }
@@ -164,6 +195,9 @@ impl<'a, O> Envelope<'a, O> {
         }
         if request.namespace.is_empty() {
             return Err(ReviewError::Missing("request.namespace"));
+        }
+        if !is_dns_label(&request.namespace) {
+            return Err(ReviewError::Namespace);
         }
         let pod = request.object.and_then(pod);
         Ok(Review {
@@ -179,8 +213,8 @@ impl<'a, O> Envelope<'a, O> {
 
 impl<O> Request<'_, O> {
     fn creates_a_pod(&self) -> Result<bool, ReviewError> {
-        let kind = self.kind.as_ref().ok_or(ReviewError::Missing("request.kind"))?;
-        let resource = self.resource.as_ref().ok_or(ReviewError::Missing("request.resource"))?;
+        let Object(kind) = self.kind.as_ref().ok_or(ReviewError::Missing("request.kind"))?;
+        let Object(resource) = self.resource.as_ref().ok_or(ReviewError::Missing("request.resource"))?;
         if self.operation.is_empty() {
             return Err(ReviewError::Missing("request.operation"));
         }
@@ -191,6 +225,16 @@ impl<O> Request<'_, O> {
             && resource.group.is_empty()
             && &*resource.resource == "pods")
     }
+}
+
+/// RFC 1123, as the API server checks the names of namespaces.
+fn is_dns_label(name: &str) -> bool {
+    let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
+    bytes.len() <= 63
+        && bytes.first().is_some_and(alphanumeric)
+        && bytes.last().is_some_and(alphanumeric)
+        && bytes.iter().all(|byte| alphanumeric(byte) || *byte == b'-')
 }
 
 #[cfg(test)]
@@ -272,11 +316,62 @@ mod tests {
     }
 
     #[test]
+    fn an_array_is_not_taken_for_an_object() {
+        let pod = r#"{"kind":"Pod"}"#;
+        let whole = |kind: &str, object: &str| {
+            let resource = r#"{"group":"","resource":"pods"}"#;
+            format!(
+                r#"{{"uid":"u","kind":{kind},"resource":{resource},"namespace":"n","operation":"CREATE","object":{object}}}"#
+            )
+        };
+        let kind = r#"{"group":"","kind":"Pod"}"#;
+        assert!(read(review(&whole(kind, pod)).as_bytes()).is_ok());
+        for body in [
+            format!(r#"["admission.k8s.io/v1","AdmissionReview",{}]"#, whole(kind, pod)),
+            review(&format!(r#"["u",{kind},["","pods"],"","n","","CREATE",{pod}]"#)),
+            review(&whole(r#"["","Pod"]"#, pod)),
+            review(&whole(kind, r#"["v1","Pod",{},{}]"#)),
+        ] {
+            let error = read(body.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("expected an object"), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_has_a_name_that_the_api_server_would_accept() {
+        let longest = "n".repeat(63);
+        let too_long = "n".repeat(64);
+        for (name, valid) in [
+            ("a", true),
+            ("kube-system", true),
+            ("7", true),
+            (longest.as_str(), true),
+            (too_long.as_str(), false),
+            ("-a", false),
+            ("a-", false),
+            ("A", false),
+            ("a.b", false),
+            ("a/b", false),
+            ("ä", false),
+            ("a\nb", false),
+            ("a\u{1b}[31m", false),
+        ] {
+            let namespace = serde_json::to_string(name).unwrap();
+            let body = pod(&format!(
+                r#""namespace":{namespace},"operation":"CREATE","object":{{"kind":"Pod"}}"#
+            ));
+            let outcome = read(body.as_bytes());
+            assert_eq!(outcome.is_ok(), valid, "{name:?}");
+            assert!(valid || matches!(outcome, Err(ReviewError::Namespace)), "{name:?}");
+        }
+    }
+
+    #[test]
     fn a_pod_creation_without_a_readable_pod_says_so() {
         for (object, expected) in [
             (r#""object":null"#, "request.object is missing"),
             (r#""name":"x""#, "request.object is missing"),
-            (r#""object":{"kind":["not","a","Pod"]}"#, "not an AdmissionReview"),
+            (r#""object":["not","a","Pod"]"#, "not an AdmissionReview"),
         ] {
             let body = pod(&format!(r#""namespace":"n","operation":"CREATE",{object}"#));
             let error = read(body.as_bytes()).unwrap_err().to_string();

@@ -195,7 +195,8 @@ async fn row_19_an_endless_chunked_body_is_cut_and_memory_stays_bounded() {
 #[tokio::test]
 async fn row_20_of_200_large_bodies_at_once_the_excess_is_429_and_memory_stays_bounded() {
     let program = Program::start(&[], |_| {});
-    let whole = creation_of_size(7 << 20);
+    // Five of these leave too little of the 32 MiB for the first 512 KiB of another.
+    let whole = creation_of_size(6500 << 10);
     let mut connections = Vec::new();
     for _ in 0..200 {
         let mut connection = program.connect().await;
@@ -203,13 +204,13 @@ async fn row_20_of_200_large_bodies_at_once_the_excess_is_429_and_memory_stays_b
         connections.push(connection);
     }
     let head = head("POST", "/mutate", "content-type: application/json\r\n", whole.len());
-    let (held, excess) = connections.split_at_mut(4);
-    for connections in [&mut *held, &mut *excess] {
+    let (held, excess) = connections.split_at_mut(5);
+    for (connections, sent) in [(&mut *held, whole.len() - 1), (&mut *excess, 600 << 10)] {
         for connection in connections {
             connection.send(head.as_bytes()).await;
-            connection.send(&whole[..64 << 10]).await;
+            connection.send(&whole[..sent]).await;
         }
-        // The first four must have their room before the others ask for it.
+        // The first five must have their room before the others ask for it.
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     for connection in excess {
@@ -217,15 +218,39 @@ async fn row_20_of_200_large_bodies_at_once_the_excess_is_429_and_memory_stays_b
         assert_eq!((response.status, response.header("retry-after")), (429, Some("1")));
     }
     for connection in held {
-        connection.send(&whole[64 << 10..]).await;
+        connection.send(&whole[whole.len() - 1..]).await;
         assert_eq!(connection.response().await.status, 200);
     }
     assert!(
         program
-            .has_metric(r#"outrigger_requests_rejected_total{reason="busy"} 196"#)
+            .has_metric(r#"outrigger_requests_rejected_total{reason="busy"} 195"#)
             .await
     );
     assert!(program.peak_memory() < 128, "{} MiB", program.peak_memory());
+}
+
+#[tokio::test]
+async fn ordinary_reviews_are_answered_whatever_the_large_ones_take() {
+    let server = Server::start(Setup::default()).await;
+    let whole = creation_of_size(7 << 20);
+    let mut held = Vec::new();
+    for (count, sent) in [(20, 0), (4, whole.len() - 1)] {
+        for _ in 0..count {
+            let mut connection = server.connect().await;
+            let head = head("POST", "/mutate", "content-type: application/json\r\n", whole.len());
+            connection.send(head + &whole[..sent]).await;
+            held.push(connection);
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut connection = server.connect().await;
+    for bytes in [2 << 10, 64 << 10] {
+        assert_eq!(connection.post(creation_of_size(bytes)).await.status, 200);
+    }
+    for connection in &mut held[20..] {
+        connection.send(&whole[whole.len() - 1..]).await;
+        assert_eq!(connection.response().await.status, 200);
+    }
 }
 
 #[tokio::test]

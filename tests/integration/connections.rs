@@ -157,3 +157,42 @@ async fn requests_in_one_packet_are_answered_one_after_the_other() {
         assert_eq!(connection.response().await.status, 200);
     }
 }
+
+#[tokio::test]
+async fn a_connection_beyond_the_cap_is_closed_at_once_and_counted() {
+    let server = Server::start(Setup {
+        connections: 2,
+        ..Setup::default()
+    })
+    .await;
+    let mut first = server.connect().await;
+    let mut second = server.connect().await;
+    for connection in [&mut first, &mut second] {
+        assert_eq!(connection.post(creation().to_string()).await.status, 200);
+    }
+    assert!(
+        handshake(server.address, &server.authority, &["http/1.1"])
+            .await
+            .is_err()
+    );
+    server.assert_metric("outrigger_connections_refused_total 1");
+    drop(second);
+    sleep(SHORT).await;
+    assert_eq!(server.connect().await.post(creation().to_string()).await.status, 200);
+    assert_eq!(first.post(creation().to_string()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_request_head_has_a_bound() {
+    let server = Server::start(Setup::default()).await;
+    let body = creation().to_string();
+    for (length, status) in [(30 << 10, 200), (128 << 10, 431)] {
+        let mut connection = server.connect().await;
+        let headers = format!(
+            "content-type: application/json\r\nx-padding: {}\r\n",
+            "x".repeat(length)
+        );
+        let response = connection.ask("POST", "/mutate", &headers, &body).await;
+        assert_eq!(response.status, status, "{length} bytes");
+    }
+}

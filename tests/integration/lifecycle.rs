@@ -1,12 +1,25 @@
 //! Start, reload, stop.
 use crate::{
-    client::head,
+    client::{Connection, get, head},
     program::{OUTRIGGER, Program, eventually, policy},
     reviews::{creation, creation_with},
+    server::{Server, Setup},
 };
+use outrigger::{observe::health, webhook::listener};
+use outrigger_engine::{Admission, PodRequest, Snapshot};
 use serde_json::json;
-use std::{fs, process::Command, time::Duration};
-use tokio::net::TcpStream;
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{net::TcpStream, time::timeout};
 
 fn loaded(accepted: usize) -> String {
     format!(r#"outrigger_policies{{state="accepted"}} {accepted}"#)
@@ -84,7 +97,7 @@ async fn the_admin_port_tells_life_readiness_and_metrics() {
 
 #[tokio::test]
 async fn row_35_a_call_in_progress_is_answered_before_the_process_ends() {
-    let mut program = Program::start(&[], |_| {});
+    let mut program = Program::start(&["--drain", "1s"], |_| {});
     let body = creation().to_string();
     let mut idle = program.connect().await;
     assert_eq!(idle.post(&body).await.status, 200);
@@ -110,6 +123,98 @@ async fn row_35_a_call_in_progress_is_answered_before_the_process_ends() {
     let response = busy.response().await;
     assert_eq!((response.status, response.header("connection")), (200, Some("close")));
     assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+}
+
+#[tokio::test]
+async fn no_call_fails_while_the_process_is_told_to_stop() {
+    let mut program = Program::start(&["--drain", "3s"], |_| {});
+    let running = Arc::new(AtomicBool::new(true));
+    let callers: Vec<_> = (0..4)
+        .map(|_| tokio::spawn(call_while(Arc::clone(&running), program.listen, program.authority())))
+        .collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    program.signal("TERM");
+    eventually("still ready", || async { program.get("/readyz").await.status == 503 }).await;
+    // The callers learn of it somewhat later, as they would in a cluster.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    running.store(false, Ordering::Relaxed);
+    for caller in callers {
+        let (calls, closed) = caller.await.unwrap();
+        assert!(calls > 10 && closed > 0, "{calls} calls, {closed} times told to go");
+    }
+    assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+}
+
+/// Calls on one connection until told to go, then on another. Panics when a call fails.
+async fn call_while(running: Arc<AtomicBool>, address: SocketAddr, authority: PathBuf) -> (usize, usize) {
+    let (mut calls, mut closed) = (0, 0);
+    let mut connection = Connection::open(address, &authority).await;
+    while running.load(Ordering::Relaxed) {
+        let response = connection.post(creation().to_string()).await;
+        assert_eq!(response.status, 200);
+        calls += 1;
+        if response.header("connection") == Some("close") {
+            closed += 1;
+            connection = Connection::open(address, &authority).await;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    (calls, closed)
+}
+
+#[tokio::test]
+async fn sighup_has_the_files_looked_at_and_does_not_kill() {
+    let program = Program::start(&[], |_| {});
+    program.signal("HUP");
+    program.wait_for_log("told to look at all files again");
+    fs::write(program.directory.path().join("policies/a.yaml"), policy("a")).unwrap();
+    program.signal("HUP");
+    eventually("a is not loaded", || program_has(&program, loaded(1))).await;
+    assert_eq!(program.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_admin_port_answers_while_every_worker_is_deciding() {
+    static DECIDE: AtomicBool = AtomicBool::new(false);
+    fn blocking(_: &Snapshot, request: &PodRequest<'_>) -> Admission {
+        while !DECIDE.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        outrigger_engine::admit(&Snapshot::default(), request)
+    }
+    let (socket, admin) = listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let handle = axum_server::Handle::new();
+    let workers = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (server, serving) = workers
+        .spawn(async move {
+            let server = Server::start(Setup::deciding_by(blocking)).await;
+            let router = health::router(Arc::default(), Arc::clone(&server.metrics));
+            let serving = health::start(socket, router, handle.clone()).unwrap();
+            (server, (serving, handle))
+        })
+        .await
+        .unwrap();
+    let mut connection = server.connect().await;
+    let body = creation().to_string();
+    connection
+        .send(head("POST", "/mutate", "content-type: application/json\r\n", body.len()) + &body)
+        .await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for path in ["/livez", "/metrics"] {
+        let response = timeout(Duration::from_secs(3), get(admin, path)).await;
+        assert_eq!(response.unwrap().status, 200, "{path}");
+    }
+    DECIDE.store(true, Ordering::Relaxed);
+    assert_eq!(connection.response().await.status, 200);
+    let (serving, handle) = serving;
+    handle.shutdown();
+    serving.join().unwrap().unwrap();
+    drop(server);
+    workers.shutdown_background();
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use outrigger::{
     webhook::{
         self, Admit, Webhook,
         limits::Limits,
-        listener::{self, Timers},
+        listener::{self, Cap, Timers},
     },
 };
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -29,6 +29,7 @@ pub struct Setup {
     pub timers: Timers,
     pub limits: Limits,
     pub admit: Admit,
+    pub connections: usize,
 }
 
 impl Default for Setup {
@@ -37,6 +38,7 @@ impl Default for Setup {
             timers: Timers::default(),
             limits: Limits::default(),
             admit: outrigger_engine::admit,
+            connections: 1024,
         }
     }
 }
@@ -79,6 +81,7 @@ impl Server {
             socket,
             certificate.config(),
             setup.timers,
+            Cap::at(setup.connections, Arc::clone(&metrics)),
             router,
             handle.clone(),
         ));
