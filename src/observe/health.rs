@@ -1,5 +1,6 @@
 //! Whether the process lives and may be sent work, and the plain HTTP port that says so.
 use super::metrics::Metrics;
+use crate::webhook::listener::Cap;
 use anyhow::Context;
 use axum::{
     Router,
@@ -7,7 +8,7 @@ use axum::{
     http::{HeaderName, StatusCode, header},
     routing::get,
 };
-use axum_server::Handle;
+use axum_server::{Handle, accept::DefaultAcceptor};
 use hyper_util::rt::TokioTimer;
 use std::{
     net::{SocketAddr, TcpListener},
@@ -94,6 +95,7 @@ pub fn router(health: Arc<Health>, metrics: Arc<Metrics>) -> Router {
 /// When there can be no thread.
 pub fn start(
     socket: TcpListener,
+    cap: Cap,
     router: Router,
     handle: Handle<SocketAddr>,
 ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
@@ -103,7 +105,7 @@ pub fn start(
         .context("failed to start")?;
     std::thread::Builder::new()
         .name("admin".into())
-        .spawn(move || runtime.block_on(serve(socket, router, handle)))
+        .spawn(move || runtime.block_on(serve(socket, cap, router, handle)))
         .context("failed to start a thread")
 }
 
@@ -111,8 +113,10 @@ pub fn start(
 ///
 /// # Errors
 /// When the socket cannot be used.
-async fn serve(socket: TcpListener, router: Router, handle: Handle<SocketAddr>) -> anyhow::Result<()> {
-    let mut server = axum_server::from_tcp(socket).context("failed to use the socket")?;
+async fn serve(socket: TcpListener, cap: Cap, router: Router, handle: Handle<SocketAddr>) -> anyhow::Result<()> {
+    let mut server = axum_server::from_tcp(socket)
+        .context("failed to use the socket")?
+        .acceptor(cap.on(DefaultAcceptor::new()));
     server
         .http_builder()
         .http1()
