@@ -25,6 +25,7 @@ use std::{
 pub struct Health {
     loaded: AtomicBool,
     stopping: AtomicBool,
+    certificate_begins: AtomicI64,
     certificate_expires: AtomicI64,
 }
 
@@ -39,9 +40,10 @@ impl Health {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// The served certificate expires then, in seconds since 1970.
-    pub fn certificate_expires(&self, at: i64) {
-        self.certificate_expires.store(at, Ordering::Relaxed);
+    /// The served certificate is valid from `begins` to `expires`, in seconds since 1970.
+    pub fn certificate_is_valid(&self, begins: i64, expires: i64) {
+        self.certificate_begins.store(begins, Ordering::Relaxed);
+        self.certificate_expires.store(expires, Ordering::Relaxed);
     }
 
     /// Whether [`Health::stopping`] was called.
@@ -62,6 +64,9 @@ impl Health {
         }
         if self.certificate_expires.load(Ordering::Relaxed) <= now {
             return Err("the certificate has expired, or there is none");
+        }
+        if self.certificate_begins.load(Ordering::Relaxed) > now {
+            return Err("the certificate is not valid yet");
         }
         Ok(())
     }
@@ -152,7 +157,8 @@ mod tests {
         assert_eq!(health.readiness(100), Err("policies are not loaded yet"));
         health.loaded();
         assert!(health.readiness(100).is_err());
-        health.certificate_expires(101);
+        health.certificate_is_valid(100, 101);
+        assert_eq!(health.readiness(99), Err("the certificate is not valid yet"));
         assert_eq!(health.readiness(100), Ok(()));
         assert!(health.readiness(101).is_err());
         health.stopping();
