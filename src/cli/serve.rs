@@ -24,6 +24,8 @@ use tokio::{
     time::timeout,
 };
 
+/// Most connections to the admin port at once: kubelet, a scraper, a person.
+const ADMIN_CONNECTIONS: usize = 32;
 /// How much longer than the grace the process waits for its workers to end.
 const GRACE_AFTER_GRACE: Duration = Duration::from_millis(500);
 
@@ -177,8 +179,9 @@ async fn serve(args: ServeArgs, workers: &tokio::runtime::Handle) -> Result<()> 
         webhook::router(webhook.leaving_with(Arc::clone(&health))),
         webhook_handle.clone(),
     ));
+    let admin_cap = listener::Cap::at(ADMIN_CONNECTIONS, Arc::clone(&metrics));
     let admin_router = health::router(Arc::clone(&health), metrics);
-    let observing = health::start(admin_socket, admin_router, admin_handle.clone())?;
+    let observing = health::start(admin_socket, admin_cap, admin_router, admin_handle.clone())?;
     let told = store.watch()?;
     certificate.keep_fresh()?;
     health.loaded();

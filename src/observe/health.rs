@@ -1,5 +1,6 @@
 //! Whether the process lives and may be sent work, and the plain HTTP port that says so.
 use super::metrics::Metrics;
+use crate::webhook::listener::Cap;
 use anyhow::Context;
 use axum::{
     Router,
@@ -7,7 +8,7 @@ use axum::{
     http::{HeaderName, StatusCode, header},
     routing::get,
 };
-use axum_server::Handle;
+use axum_server::{Handle, accept::DefaultAcceptor};
 use hyper_util::rt::TokioTimer;
 use std::{
     net::{SocketAddr, TcpListener},
@@ -24,6 +25,7 @@ use std::{
 pub struct Health {
     loaded: AtomicBool,
     stopping: AtomicBool,
+    certificate_begins: AtomicI64,
     certificate_expires: AtomicI64,
 }
 
@@ -38,9 +40,10 @@ impl Health {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// The served certificate expires then, in seconds since 1970.
-    pub fn certificate_expires(&self, at: i64) {
-        self.certificate_expires.store(at, Ordering::Relaxed);
+    /// The served certificate is valid from `begins` to `expires`, in seconds since 1970.
+    pub fn certificate_is_valid(&self, begins: i64, expires: i64) {
+        self.certificate_begins.store(begins, Ordering::Relaxed);
+        self.certificate_expires.store(expires, Ordering::Relaxed);
     }
 
     /// Whether [`Health::stopping`] was called.
@@ -61,6 +64,9 @@ impl Health {
         }
         if self.certificate_expires.load(Ordering::Relaxed) <= now {
             return Err("the certificate has expired, or there is none");
+        }
+        if self.certificate_begins.load(Ordering::Relaxed) > now {
+            return Err("the certificate is not valid yet");
         }
         Ok(())
     }
@@ -94,6 +100,7 @@ pub fn router(health: Arc<Health>, metrics: Arc<Metrics>) -> Router {
 /// When there can be no thread.
 pub fn start(
     socket: TcpListener,
+    cap: Cap,
     router: Router,
     handle: Handle<SocketAddr>,
 ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
@@ -103,7 +110,7 @@ pub fn start(
         .context("failed to start")?;
     std::thread::Builder::new()
         .name("admin".into())
-        .spawn(move || runtime.block_on(serve(socket, router, handle)))
+        .spawn(move || runtime.block_on(serve(socket, cap, router, handle)))
         .context("failed to start a thread")
 }
 
@@ -111,8 +118,10 @@ pub fn start(
 ///
 /// # Errors
 /// When the socket cannot be used.
-async fn serve(socket: TcpListener, router: Router, handle: Handle<SocketAddr>) -> anyhow::Result<()> {
-    let mut server = axum_server::from_tcp(socket).context("failed to use the socket")?;
+async fn serve(socket: TcpListener, cap: Cap, router: Router, handle: Handle<SocketAddr>) -> anyhow::Result<()> {
+    let mut server = axum_server::from_tcp(socket)
+        .context("failed to use the socket")?
+        .acceptor(cap.on(DefaultAcceptor::new()));
     server
         .http_builder()
         .http1()
@@ -148,7 +157,8 @@ mod tests {
         assert_eq!(health.readiness(100), Err("policies are not loaded yet"));
         health.loaded();
         assert!(health.readiness(100).is_err());
-        health.certificate_expires(101);
+        health.certificate_is_valid(100, 101);
+        assert_eq!(health.readiness(99), Err("the certificate is not valid yet"));
         assert_eq!(health.readiness(100), Ok(()));
         assert!(health.readiness(101).is_err());
         health.stopping();

@@ -74,7 +74,7 @@ impl Certificate {
         let pair = parse(&contents, &files)?;
         let (not_before, not_after) = (pair.not_before, pair.not_after);
         if not_before > health::now() {
-            tracing::error!(certificate = %files.0.display(), "the certificate is not valid yet; clients will refuse it");
+            tracing::error!(certificate = %files.0.display(), "the certificate is not valid yet; not ready until it is");
         }
         if not_after <= health::now() {
             tracing::error!(certificate = %files.0.display(), "the certificate has expired; not ready until it is renewed");
@@ -184,7 +184,7 @@ impl Certificate {
     }
 
     fn announce(&self) {
-        self.health.certificate_expires(self.not_after);
+        self.health.certificate_is_valid(self.not_before, self.not_after);
         self.metrics.certificate_expires(self.not_after);
     }
 }

@@ -81,10 +81,7 @@ pub async fn serve(
     router: Router,
     handle: Handle<SocketAddr>,
 ) -> anyhow::Result<()> {
-    let acceptor = Capped {
-        cap,
-        inner: acceptor(tls, timers),
-    };
+    let acceptor = cap.on(acceptor(tls, timers));
     let mut server = axum_server::from_tcp(socket)
         .context("failed to use the socket")?
         .acceptor(acceptor);
@@ -120,6 +117,11 @@ impl Cap {
         let free = Arc::new(Semaphore::new(connections));
         Cap { free, metrics }
     }
+
+    /// Accepts as `inner` does, up to the cap.
+    pub(crate) fn on<A>(self, inner: A) -> Capped<A> {
+        Capped { cap: self, inner }
+    }
 }
 
 /// How many files the process may have open, where the system says so.
@@ -131,7 +133,7 @@ fn open_files() -> Option<usize> {
 
 /// Closes a connection at once when there are too many: one that waits would hold a descriptor.
 #[derive(Debug, Clone)]
-struct Capped<A> {
+pub(crate) struct Capped<A> {
     cap: Cap,
     inner: A,
 }

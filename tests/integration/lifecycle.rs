@@ -5,7 +5,10 @@ use crate::{
     reviews::{creation, creation_with},
     server::{Server, Setup},
 };
-use outrigger::{observe::health, webhook::listener};
+use outrigger::{
+    observe::health,
+    webhook::listener::{self, Cap},
+};
 use outrigger_engine::{Admission, PodRequest, Snapshot};
 use serde_json::json;
 use std::{
@@ -19,7 +22,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
 fn loaded(accepted: usize) -> String {
     format!(r#"outrigger_policies{{state="accepted"}} {accepted}"#)
@@ -174,7 +177,7 @@ async fn sighup_has_the_files_looked_at_and_does_not_kill() {
 }
 
 #[tokio::test]
-async fn the_admin_port_answers_while_every_worker_is_deciding() {
+async fn the_admin_port_answers_while_every_worker_is_deciding_and_has_a_cap() {
     static DECIDE: AtomicBool = AtomicBool::new(false);
     fn blocking(_: &Snapshot, request: &PodRequest<'_>) -> Admission {
         while !DECIDE.load(Ordering::Relaxed) {
@@ -193,7 +196,8 @@ async fn the_admin_port_answers_while_every_worker_is_deciding() {
         .spawn(async move {
             let server = Server::start(Setup::deciding_by(blocking)).await;
             let router = health::router(Arc::default(), Arc::clone(&server.metrics));
-            let serving = health::start(socket, router, handle.clone()).unwrap();
+            let serving =
+                health::start(socket, Cap::at(2, Arc::clone(&server.metrics)), router, handle.clone()).unwrap();
             (server, (serving, handle))
         })
         .await
@@ -208,6 +212,16 @@ async fn the_admin_port_answers_while_every_worker_is_deciding() {
         let response = timeout(Duration::from_secs(3), get(admin, path)).await;
         assert_eq!(response.unwrap().status, 200, "{path}");
     }
+    // The connections from before must be gone.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let held = [
+        TcpStream::connect(admin).await.unwrap(),
+        TcpStream::connect(admin).await.unwrap(),
+    ];
+    let mut excess = TcpStream::connect(admin).await.unwrap();
+    let closed = timeout(Duration::from_secs(3), excess.read_to_end(&mut Vec::new())).await;
+    assert!(closed.is_ok(), "a connection beyond the cap is open");
+    drop(held);
     DECIDE.store(true, Ordering::Relaxed);
     assert_eq!(connection.response().await.status, 200);
     let (serving, handle) = serving;
