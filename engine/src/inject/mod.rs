@@ -129,6 +129,7 @@ impl<'a> Inputs<'a> {
                 Prepared::Done => {}
             }
         }
+        self.tell_owners_apart(&mut candidates);
         let mut plan = Plan::new(
             self.pod,
             self.snapshot.settings(),
@@ -156,6 +157,20 @@ impl<'a> Inputs<'a> {
             answer.audit_annotations.push(("injected", injected));
         }
         answer.finish(patch)
+    }
+
+    /// A container that is one policy's own is not a stranger to another that has the same name for its own.
+    fn tell_owners_apart(&self, candidates: &mut [Candidate<'_>]) {
+        let owned = candidates.iter().flat_map(|candidate| &candidate.present);
+        let owned: Vec<Slot> = owned.filter_map(Presence::slot).collect();
+        for candidate in candidates {
+            for (helper, presence) in candidate.rendered.helpers.iter().zip(&mut candidate.present) {
+                let is_owned = || Slot::named(&helper.name, self.pod).is_some_and(|slot| owned.contains(&slot));
+                if matches!(presence, Presence::Foreign(_)) && is_owned() {
+                    *presence = Presence::OfAnotherPolicy;
+                }
+            }
+        }
     }
 
     /// Everything about one selected policy that does not depend on the others.

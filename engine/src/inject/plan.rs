@@ -42,6 +42,9 @@ pub(crate) enum Presence {
     Ours(Slot),
     /// The Pod has a container of that name that differs in this field.
     Foreign(String),
+    /// The Pod has a container of that name, which an earlier call added for another policy. That call may have left
+    /// this policy out for a reason that came first, and it must come first again.
+    OfAnotherPolicy,
 }
 
 impl Presence {
@@ -233,6 +236,7 @@ impl<'c> Plan<'c> {
         attempt.application()?;
         attempt.pod()?;
         attempt.all_volumes_exist()?;
+        let taken = attempt.container_of_another_policy();
         let Attempt {
             claims,
             delta,
@@ -242,6 +246,11 @@ impl<'c> Plan<'c> {
         // First what depends on names only: that fails alike in both calls.
         let orders = self.place(index)?;
         let shared = self.resolve_shared(index, &delta)?;
+        if let Some(name) = taken {
+            return Err(format!(
+                "the Pod has a container \"{name}\", which is that of another policy; one Pod cannot have both"
+            ));
+        }
         Ok(Step {
             index,
             claims,

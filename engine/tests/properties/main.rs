@@ -12,16 +12,21 @@ mod support;
 use outrigger_engine::{Admission, Settings, Snapshot, Verdict};
 use policies::{NAMESPACE, World, container_names, name, sure_container_names, world};
 use proptest::prelude::*;
-use proptest::test_runner::FileFailurePersistence;
+use proptest::test_runner::{FileFailurePersistence, RngSeed};
 use serde_json::{Value, json};
 use support::{apply, between_the_calls, patch_of};
 
+/// The same cases in each run, so that a change is judged by what it changes; `PROPTEST_RNG_SEED` and `PROPTEST_CASES`
+/// look elsewhere, and further.
 fn config() -> ProptestConfig {
     let seeds = FileFailurePersistence::Direct(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/properties/seeds.txt"));
     let mut config = ProptestConfig {
         failure_persistence: Some(Box::new(seeds)),
         ..ProptestConfig::default()
     };
+    if std::env::var_os("PROPTEST_RNG_SEED").is_none() {
+        config.rng_seed = RngSeed::Fixed(2026);
+    }
     config.cases = config.cases.max(256);
     config.max_global_rejects = 100 * config.cases;
     config

@@ -29,7 +29,7 @@ impl<'c> Attempt<'_, 'c> {
             match &self.candidate.present[index] {
                 Presence::Ours(_) => {}
                 Presence::Foreign(field) => return Err(foreign(helper, field)),
-                Presence::Absent => self.ports(helper)?,
+                Presence::Absent | Presence::OfAnotherPolicy => self.ports(helper)?,
             }
             let ports = helper.ports.iter().map(|claim| (claim, helper.name.as_str()));
             self.claims.ports.extend(ports);
@@ -42,6 +42,13 @@ impl<'c> Attempt<'_, 'c> {
             self.metrics(helper)?;
         }
         Ok(())
+    }
+
+    /// A helper whose name a later policy's container has, in the Pod.
+    pub(super) fn container_of_another_policy(&self) -> Option<&'c str> {
+        let mut helpers = self.rendered().helpers.iter().zip(&self.candidate.present);
+        let taken = helpers.find(|(_, presence)| **presence == Presence::OfAnotherPolicy);
+        taken.map(|(helper, _)| helper.name.as_str())
     }
 
     /// No other policy has a container of that name, planned or in the Pod already.
@@ -113,7 +120,7 @@ impl<'c> Attempt<'_, 'c> {
     /// Only now: a mount may mean a volume that a later part of the policy brings.
     pub(super) fn all_volumes_exist(&self) -> Result<(), String> {
         for (helper, presence) in self.rendered().helpers.iter().zip(&self.candidate.present) {
-            if *presence == Presence::Absent {
+            if matches!(presence, Presence::Absent | Presence::OfAnotherPolicy) {
                 self.volumes_exist(helper.mounts.iter().map(|mount| (helper.name.as_str(), mount)))?;
             }
         }
