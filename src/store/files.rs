@@ -251,6 +251,15 @@ mod tests {
         }
     }
 
+    fn open(policies: &Path) -> FileStore {
+        let files = Files {
+            policies: policies.into(),
+            namespaces: None,
+            settings: Settings::default(),
+        };
+        FileStore::open(files, Arc::default()).unwrap()
+    }
+
     #[test]
     fn a_config_map_is_followed_through_its_symlink_swaps() {
         let directory = tempfile::tempdir().unwrap();
@@ -262,12 +271,7 @@ mod tests {
         };
         mount("..1", &policy("first"));
         symlink("..data/policy.yaml", directory.path().join("policy.yaml")).unwrap();
-        let files = Files {
-            policies: directory.path().into(),
-            namespaces: None,
-            settings: Settings::default(),
-        };
-        let store = FileStore::open(files, Arc::default()).unwrap();
+        let store = open(directory.path());
         let current = store.current();
         assert_eq!(served(&current), ["first"]);
         store.watch().unwrap();
@@ -284,12 +288,7 @@ mod tests {
         let path = directory.path().join("a.yaml");
         let text = policy("a") + "---\n" + &policy("b");
         fs::write(&path, &text).unwrap();
-        let files = Files {
-            policies: directory.path().into(),
-            namespaces: None,
-            settings: Settings::default(),
-        };
-        let store = FileStore::open(files, Arc::default()).unwrap();
+        let store = open(directory.path());
         let current = store.current();
         let told = store.watch().unwrap();
         let text = text + "---\n" + &policy("c");

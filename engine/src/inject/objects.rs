@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use serde_json::Value;
 
+use super::own::is_named;
 use crate::expr::{self, Scope, Uses};
 use crate::snapshot::Namespace;
 
@@ -42,9 +43,7 @@ impl<'a> Objects<'a> {
     /// An item of `spec.<list>` by its name.
     pub(crate) fn named(&self, list: &str, name: &str) -> Option<&Value> {
         let items = self.pod()?.get("spec")?.get(list)?.as_array()?;
-        items
-            .iter()
-            .find(|item| item.get("name").and_then(Value::as_str) == Some(name))
+        items.iter().find(|item| is_named(item, name))
     }
 
     /// A scope with what `uses` reads, but for parameters.

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::pod::EnvVar;
 use crate::quantity;
 
 /// Scalars that Kubernetes' encoder leaves out when they are zero (`omitempty` on a field that is no pointer).
@@ -52,6 +53,22 @@ pub(crate) fn difference(existing: &Value, wanted: &Value, ignored: &[String]) -
     match (existing, wanted) {
         (Value::Object(existing), Value::Object(wanted)) => object_difference(existing, wanted, ignored, false),
         _ => (existing != wanted).then(String::new),
+    }
+}
+
+/// Whether an item of a list has this name.
+pub(super) fn is_named(item: &Value, name: &str) -> bool {
+    item.get("name").and_then(Value::as_str) == Some(name)
+}
+
+/// Whether a container's variable means what `wanted`, a core/v1 EnvVar of the same name, means.
+pub(super) fn same_variable(there: &EnvVar<'_>, wanted: &Value) -> bool {
+    match (there.value_from, wanted.get("valueFrom")) {
+        (None, None) => wanted.get("value").and_then(Value::as_str).unwrap_or_default() == &*there.value,
+        (Some(there), Some(wanted)) => {
+            serde_json::from_str::<Value>(there.get()).is_ok_and(|there| difference(&there, wanted, &[]).is_none())
+        }
+        _ => false,
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::Slot;
+use super::{Slot, own};
 use crate::names;
 use crate::pod::{Container, PodView, VolumeMount};
 use crate::render::{Mount, SharedVolume, Volume, outside_system_directories};
@@ -437,7 +437,7 @@ fn check_variables(covering: &Covering, wish: &Wish<'_>, situation: &Situation<'
         .skip(1)
         .filter_map(|rest| rest.split(')').next())
     {
-        let same = container.is_some_and(|container| same_variable(variable, container, wish.env));
+        let same = container.is_some_and(|container| has_same_variable(variable, container, wish.env));
         if !same {
             return Err(format!(
                 "container \"{}\" mounts it with subPathExpr \"{}\", whose variable {variable} \"{}\" does not have with the same value; set it alike in both",
@@ -448,21 +448,14 @@ fn check_variables(covering: &Covering, wish: &Wish<'_>, situation: &Situation<'
     Ok(())
 }
 
-fn same_variable(name: &str, container: &Container<'_>, helper: Option<&Value>) -> bool {
-    let Some(theirs) = container.env.items().iter().find(|variable| &*variable.name == name) else {
-        return false;
-    };
-    let ours = helper.and_then(Value::as_array).and_then(|env| {
-        env.iter()
-            .find(|variable| variable.get("name").and_then(Value::as_str) == Some(name))
-    });
-    let Some(ours) = ours else { return false };
-    match (theirs.value_from, ours.get("valueFrom")) {
-        (None, None) => ours.get("value").and_then(Value::as_str).unwrap_or_default() == &*theirs.value,
-        (Some(theirs), Some(ours)) => {
-            let theirs: Option<Value> = serde_json::from_str(theirs.get()).ok();
-            theirs.is_some_and(|theirs| super::own::difference(&theirs, ours, &[]).is_none())
-        }
-        _ => false,
-    }
+fn has_same_variable(name: &str, container: &Container<'_>, helper: Option<&Value>) -> bool {
+    let theirs = container.env.items().iter().find(|variable| &*variable.name == name);
+    let ours = helper
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .find(|variable| own::is_named(variable, name));
+    theirs
+        .zip(ours)
+        .is_some_and(|(theirs, ours)| own::same_variable(theirs, ours))
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::own::is_named;
 use super::record::{INJECTED, Injected, SKIPPED};
 use crate::render::Rendered;
 use crate::snapshot::Snapshot;
@@ -104,10 +105,6 @@ fn each_container(pod: &mut Value, mut change: impl FnMut(&mut Value)) {
             .and_then(Value::as_array_mut);
         containers.into_iter().flatten().for_each(&mut change);
     }
-}
-
-fn is_named(item: &Value, name: &str) -> bool {
-    item.get("name").and_then(Value::as_str) == Some(name)
 }
 
 fn is_our_volume(item: &Value) -> bool {

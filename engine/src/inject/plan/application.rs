@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::attempt::Attempt;
-use crate::inject::{Slot, own};
-use crate::pod::{Container, EnvVar as PodEnvVar, VolumeMount};
+use crate::inject::Slot;
+use crate::inject::own::same_variable;
+use crate::pod::{Container, VolumeMount};
 use crate::render::{EnvVar, HostAlias, Mount};
 
 impl<'c> Attempt<'_, 'c> {
@@ -82,7 +83,9 @@ impl<'c> Attempt<'_, 'c> {
             .iter()
             .rfind(|there| *there.name == *variable.name)
         {
-            Some(there) if same_variable(there, variable) => self.claims.env.entry(slot).or_default().push(variable),
+            Some(there) if same_variable(there, &variable.value) => {
+                self.claims.env.entry(slot).or_default().push(variable)
+            }
             Some(_) if endpoint && !self.candidate.trusts_record() => {
                 return Err(format!(
                     "container \"{}\" sets variable {} to another address; drop the variable, or do without this policy",
@@ -247,14 +250,4 @@ pub(super) fn mount_at<'p>(container: Option<&'p Container<'p>>, path: &str) -> 
 fn same_mount(there: &VolumeMount<'_>, wanted: &Mount) -> bool {
     let text = |key: &str| wanted.value.get(key).and_then(Value::as_str).unwrap_or_default();
     *there.name == *wanted.volume && *there.sub_path == *text("subPath") && *there.sub_path_expr == *text("subPathExpr")
-}
-
-fn same_variable(there: &PodEnvVar<'_>, wanted: &EnvVar) -> bool {
-    match (there.value_from, wanted.value.get("valueFrom")) {
-        (None, None) => wanted.value.get("value").and_then(Value::as_str).unwrap_or_default() == &*there.value,
-        (Some(there), Some(wanted)) => {
-            serde_json::from_str::<Value>(there.get()).is_ok_and(|there| own::difference(&there, wanted, &[]).is_none())
-        }
-        _ => false,
-    }
 }
