@@ -1,14 +1,16 @@
 //! The policy content-sync. git-sync cannot be had here, so its arguments are compared with the documentation; what it runs is git,
 //! and that can.
 use crate::kubelet::Container;
-use crate::machine::{is_root, program};
+use crate::machine::program;
 use crate::options::Options;
 use crate::pods::{admit, container, texts};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Output};
+
+/// Where the helper works.
+const ROOT: &str = "/srv/content";
 
 const REPOSITORY: (&str, &str) = ("repository", "https://git.example/team/site.git");
 
@@ -149,23 +151,11 @@ fn the_application_reads_and_only_the_helper_writes() {
     );
 }
 
-/// Runs git with the helper's variables.
-fn git(program: &Path, helper: &Container, directory: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(program);
-    command
-        .current_dir(directory)
-        .args(arguments)
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("HOME", directory);
-    command.envs(helper.environment()).output().unwrap()
-}
-
 #[test]
 fn git_speaks_http_and_nothing_else_with_the_helpers_variables() {
     let Some(program) = program("git", "git") else { return };
     let pod = admit("content-sync", &[REPOSITORY]).unwrap();
     let helper = Container::prepare(&pod, "content-sync");
-    let directory = tempfile::TempDir::new().unwrap();
     for (url, scheme) in [
         ("ext::sh -c id", "ext"),
         ("file:///", "file"),
@@ -173,7 +163,7 @@ fn git_speaks_http_and_nothing_else_with_the_helpers_variables() {
         ("ssh://127.0.0.1:1/x", "ssh"),
         ("git://127.0.0.1:1/x", "git"),
     ] {
-        let output = git(&program, &helper, directory.path(), &["ls-remote", url]);
+        let output = helper.run(&program, "/", &["ls-remote", url]);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
             said.contains(&format!("transport '{scheme}' not allowed")),
@@ -181,7 +171,7 @@ fn git_speaks_http_and_nothing_else_with_the_helpers_variables() {
         );
     }
     for url in ["http://127.0.0.1:1/x", "https://127.0.0.1:1/x"] {
-        let output = git(&program, &helper, directory.path(), &["ls-remote", url]);
+        let output = helper.run(&program, "/", &["ls-remote", url]);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
             !said.contains("not allowed") && said.contains("127.0.0.1"),
@@ -190,29 +180,52 @@ fn git_speaks_http_and_nothing_else_with_the_helpers_variables() {
     }
 }
 
-/// A repository with a commit that holds a symbolic link, as git-sync lays it out; returns the commit.
-fn commit(program: &Path, root: &Path) -> String {
-    let run = |arguments: &[&str]| {
-        let identity = ["-c", "user.name=a", "-c", "user.email=a@b.example"];
-        let output = Command::new(program)
-            .current_dir(root)
-            .args(identity)
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+/// Does with git what git-sync does, as far as checking out: a repository, and a worktree of a commit that holds a file and a symbolic
+/// link. Returns the worktree, as a path of the container.
+fn check_out(helper: &Container, program: &Path) -> String {
+    // git-sync sets the first for itself: the directory is not its own.
+    let settings = [
+        "-c",
+        "safe.directory=*",
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@b.example",
+    ];
+    let run = |directory: &str, arguments: &[&str]| {
+        let output = helper.run(program, directory, &[&settings, arguments].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
-    run(&["init", "--quiet"]);
+    let root = helper.path(ROOT);
+    run(ROOT, &["init", "--quiet"]);
     fs::write(root.join("index.html"), "hello").unwrap();
-    symlink("/etc/passwd", root.join("secret")).unwrap();
-    run(&["add", "."]);
-    run(&["commit", "--quiet", "--message", "first"]);
-    run(&["rev-parse", "HEAD"])
+    run(ROOT, &["add", "index.html"]);
+    // As a link in the repository, whatever the helper's variables say of links here.
+    fs::write(root.join("target"), "/etc/passwd").unwrap();
+    let blob = run(ROOT, &["hash-object", "-w", "target"]);
+    run(
+        ROOT,
+        &["update-index", "--add", "--cacheinfo", &format!("120000,{blob},secret")],
+    );
+    run(ROOT, &["commit", "--quiet", "--message", "first"]);
+    let hash = run(ROOT, &["rev-parse", "HEAD"]);
+    let worktree = format!("{ROOT}/.worktrees/{hash}");
+    run(
+        ROOT,
+        &[
+            "worktree",
+            "add",
+            "--force",
+            "--detach",
+            &worktree,
+            &hash,
+            "--no-checkout",
+        ],
+    );
+    run(&worktree, &["reset", "--hard", &hash, "--"]);
+    worktree
 }
 
 #[test]
@@ -221,65 +234,29 @@ fn a_symbolic_link_of_the_repository_becomes_a_link_only_where_it_was_asked_for(
     for (symlinks, expected) in [("false", false), ("true", true)] {
         let pod = admit("content-sync", &[REPOSITORY, ("symlinks", symlinks)]).unwrap();
         let helper = Container::prepare(&pod, "content-sync");
-        let root = helper.path("/srv/content");
-        let hash = commit(&program, &root);
-        let worktree = root.join(".worktrees").join(&hash);
-        let add = [
-            "worktree",
-            "add",
-            "--force",
-            "--detach",
-            worktree.to_str().unwrap(),
-            &hash,
-            "--no-checkout",
-        ];
-        assert!(git(&program, &helper, &root, &add).status.success());
-        assert!(
-            git(&program, &helper, &worktree, &["reset", "--hard", &hash, "--"])
-                .status
-                .success()
-        );
+        let worktree = helper.path(&check_out(&helper, &program));
         assert_eq!(fs::read_to_string(worktree.join("index.html")).unwrap(), "hello");
         assert_eq!(worktree.join("secret").is_symlink(), expected, "symlinks: {symlinks}");
+        assert!(expected || fs::read_to_string(worktree.join("secret")).unwrap() == "/etc/passwd");
     }
 }
 
 #[test]
 fn the_startup_probe_waits_for_the_link_to_a_version() {
     let Some(program) = program("git", "git") else { return };
-    // git takes no repository of another user, and as root the probe would run as the helper's.
-    let user = if is_root() { 0 } else { 65533 };
-    let mut pod = admit("content-sync", &[REPOSITORY]).unwrap();
-    if user == 0 {
-        let helpers = pod["spec"]["initContainers"].as_array_mut().unwrap();
-        helpers[0]["securityContext"]["runAsUser"] = json!(user);
-    }
+    let pod = admit("content-sync", &[REPOSITORY]).unwrap();
     let helper = Container::prepare(&pod, "content-sync");
-    let root = helper.path("/srv/content");
     assert!(
         !helper.startup_probe(&program).status.success(),
         "the directory is empty"
     );
-    let hash = commit(&program, &root);
-    assert!(
-        !helper.startup_probe(&program).status.success(),
-        "fetched, but not published"
-    );
-    let worktree = root.join(".worktrees").join(&hash);
-    let add = [
-        "worktree",
-        "add",
-        "--force",
-        "--detach",
-        worktree.to_str().unwrap(),
-        &hash,
-    ];
-    assert!(git(&program, &helper, &root, &add).status.success());
+    let worktree = check_out(&helper, &program);
     assert!(
         !helper.startup_probe(&program).status.success(),
         "checked out, but not published"
     );
-    symlink(format!(".worktrees/{hash}"), root.join("current")).unwrap();
+    let target = worktree.strip_prefix(&format!("{ROOT}/")).unwrap();
+    symlink(target, helper.path(ROOT).join("current")).unwrap();
     let output = helper.startup_probe(&program);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

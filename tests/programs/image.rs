@@ -182,11 +182,8 @@ fn what_the_stages_begin_with_is_pinned_and_fits_the_sources() {
             .split_once(':')
             .unwrap_or_else(|| panic!("{} has no tag", stage.base));
         let numbers = tag.split('-').next().unwrap().split('.');
-        assert!(
-            numbers.map(|number| number.parse::<u32>().unwrap()).count() >= 2,
-            "{}",
-            stage.base
-        );
+        let numbers: Vec<u32> = numbers.map(|number| number.parse().unwrap()).collect();
+        assert!(numbers.len() >= 2, "{}", stage.base);
         if image == "rust" {
             assert!(
                 tag.starts_with(&format!("{minimum}-")),

@@ -115,9 +115,16 @@ impl Container {
     /// Runs the startup probe once, with `program` for the one that it names.
     pub fn startup_probe(&self, program: &Path) -> Output {
         let command = texts(&self.spec["startupProbe"]["exec"]["command"]);
+        let arguments: Vec<&str> = command[1..].iter().map(String::as_str).collect();
+        self.run(program, "/", &arguments)
+    }
+
+    /// Runs a program in the container to its end, in a directory of the container.
+    pub fn run(&self, program: &Path, directory: &str, arguments: &[&str]) -> Output {
         let mut line = self.line(program);
-        line.extend(command[1..].iter().map(|argument| self.located(argument)));
-        Command::new("/usr/bin/env").args(line).output().unwrap()
+        line.extend(arguments.iter().map(|argument| self.located(argument)));
+        let mut command = Command::new("/usr/bin/env");
+        command.current_dir(self.path(directory)).args(line).output().unwrap()
     }
 
     /// The arguments of `env` that run a program with the container's variables and user.
