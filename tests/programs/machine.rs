@@ -1,8 +1,10 @@
 //! What this machine has: programs, free ports, and patience.
 use outrigger_harness::demand::{Absent, available};
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// The program of a Debian package; `None` when the test shall be left out.
@@ -18,11 +20,18 @@ pub fn program(name: &str, package: &str) -> Option<PathBuf> {
     )
 }
 
-/// Ports where nobody listens.
+/// Ports where nobody listens, and that no other test of this process was given.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    // All are taken before the first is given back.
-    let listeners: Vec<TcpListener> = (0..N).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    std::array::from_fn(|index| listeners[index].local_addr().unwrap().port())
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap();
+    std::array::from_fn(|_| {
+        loop {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            if given.insert(port) {
+                return port;
+            }
+        }
+    })
 }
 
 /// Tries until there is a result.

@@ -32,6 +32,8 @@ impl Ambassador {
         let [port, stats_port] = free_ports();
         let (port_text, stats_text) = (port.to_string(), stats_port.to_string());
         let mut parameters = vec![("servers", servers), ("port", &port_text), ("statsPort", &stats_text)];
+        // A busy machine is no dead shard.
+        parameters.push(("timeoutMs", "20000"));
         parameters.extend(more);
         let pod = admit("memcached", &parameters).unwrap();
         let container = Container::prepare(&pod, "memcached");
@@ -41,10 +43,16 @@ impl Ambassador {
             Some(1),
             "ready before it was started"
         );
-        let process = container.start(nutcracker);
+        let mut process = container.start(nutcracker);
         eventually(&format!("the startup probe passes\n{}", container.log()), || {
             container.startup_probe(&runtime).status.success().then_some(())
         });
+        assert_eq!(
+            process.ended(),
+            None,
+            "something else listens at port {port}\n{}",
+            container.log()
+        );
         Ambassador {
             container,
             process,
