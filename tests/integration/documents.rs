@@ -141,33 +141,87 @@ fn decode(manifest: &Value) -> Result<(), String> {
     match manifest["kind"].as_str().unwrap_or_default() {
         "Pod" => is::<core::Pod>(manifest),
         "Namespace" => is::<core::Namespace>(manifest),
+        "ConfigMap" => is::<core::ConfigMap>(manifest),
         "Deployment" => is::<apps::Deployment>(manifest),
         "MutatingWebhookConfiguration" => is::<admission::MutatingWebhookConfiguration>(manifest),
         kind => Err(format!("no test knows kind {kind:?}")),
     }
 }
 
-#[test]
-fn every_example_beside_a_bundled_policy_is_a_manifest() {
-    let deployment: Value = serde_saphyr::from_str(&document("policies/log-saver/example.yaml")).unwrap();
-    decode(&deployment).unwrap();
+/// The names of the folders of `policies/`.
+fn bundled() -> Vec<String> {
+    let folders = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")).unwrap();
+    let mut names: Vec<String> = folders
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert!(names.len() > 3, "{names:?}");
+    names
 }
 
 #[test]
-fn the_parameters_of_log_saver_are_those_that_its_page_lists() {
-    let policy: Value = serde_saphyr::from_str(&document("policies/log-saver/policy.yaml")).unwrap();
-    let declared: BTreeSet<[String; 3]> = policy["spec"]["parameters"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(parameter)
-        .collect();
-    let page = document("policies/log-saver/README.md");
-    let listed: BTreeSet<[String; 3]> = table(&page, "| parameter | who | default | |")
-        .into_iter()
-        .map(|cells| [0, 1, 2].map(|cell| cells[cell].replace('`', "")))
-        .collect();
-    assert_eq!(listed, declared);
+fn every_example_beside_a_bundled_policy_is_of_manifests_that_ask_for_it() {
+    for name in bundled() {
+        let text = document(&format!("policies/{name}/example.yaml"));
+        let manifests: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        for manifest in &manifests {
+            decode(manifest).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        let asked = |manifest: &Value| {
+            manifest
+                .pointer("/spec/template/metadata/annotations/outrigger.dev~1inject")
+                .cloned()
+        };
+        assert!(
+            manifests.iter().filter_map(asked).eq([Value::from(name.as_str())]),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_bundled_policies_are_those_that_the_readme_lists() {
+    let rows = table(&document("README.md"), "| bundled policy | pattern | what it does |");
+    let mut listed = Vec::new();
+    for cells in rows {
+        let name = cells[0].split(['[', ']']).nth(1).unwrap().to_owned();
+        let policy: Value = serde_saphyr::from_str(&document(&format!("policies/{name}/policy.yaml"))).unwrap();
+        let compiled = outrigger_engine::compile(&policy).unwrap();
+        assert_eq!(
+            (compiled.errors().len(), compiled.warnings()),
+            (0, &[] as &[String]),
+            "{name}"
+        );
+        let list = match cells[1].as_str() {
+            "ambassador" => "ambassadors".to_owned(),
+            pattern => format!("{pattern}s"),
+        };
+        assert!(policy["spec"][&list][0].is_object(), "{name} has no {list}");
+        listed.push(name);
+    }
+    listed.sort();
+    assert_eq!(listed, bundled());
+}
+
+#[test]
+fn the_parameters_of_every_bundled_policy_are_those_that_its_page_lists() {
+    for name in bundled() {
+        let policy: Value = serde_saphyr::from_str(&document(&format!("policies/{name}/policy.yaml"))).unwrap();
+        let parameters = policy["spec"]["parameters"].as_array().unwrap();
+        let declared: BTreeSet<[String; 3]> = parameters.iter().map(parameter).collect();
+        let page = document(&format!("policies/{name}/README.md"));
+        let listed: BTreeSet<[String; 3]> = table(&page, "| parameter | who | default | |")
+            .into_iter()
+            .map(|cells| [0, 1, 2].map(|cell| cells[cell].replace('`', "")))
+            .collect();
+        assert_eq!(listed, declared, "{name}");
+        // And each page shows the image that the policy has.
+        let images = policy.to_string();
+        let shown = page.lines().filter_map(|line| line.trim().strip_prefix("image: "));
+        for image in shown.filter(|image| *image != "nginx") {
+            assert!(images.contains(&format!("\"image\":\"{image}\"")), "{name}: {image}");
+        }
+    }
 }
 
 fn parameter(declared: &Value) -> [String; 3] {
@@ -179,7 +233,7 @@ fn parameter(declared: &Value) -> [String; 3] {
     [
         text(&declared["name"]),
         setters.replace("Namespace", "namespace"),
-        text(&declared["default"]),
+        declared.get("default").map_or_else(|| "required".to_owned(), text),
     ]
 }
 

@@ -1,4 +1,5 @@
-//! Finds the programs of the cluster side: etcd, kube-apiserver and kubectl, and the patch program of `tests/kubernetes`.
+//! Finds the programs that are not packaged: etcd, kube-apiserver, kubectl, the patch program of `tests/kubernetes`, and the exporter of
+//! `tests/programs/exporter`.
 //!
 //! `KUBEBUILDER_ASSETS` names a directory that has the first three, as for controller-runtime's envtest; otherwise they are
 //! built with Go.
@@ -6,13 +7,13 @@ use crate::demand::Absent;
 use crate::golang::{self, Tool};
 use std::path::{Path, PathBuf};
 
-/// A program of the cluster side.
+/// One of these programs.
 ///
 /// # Errors
 /// When it is neither there nor can be built.
 pub fn program(tool: Tool) -> Result<PathBuf, Absent> {
     match std::env::var_os("KUBEBUILDER_ASSETS") {
-        Some(dir) if tool != Tool::JsonPatch => given(Path::new(&dir), tool),
+        Some(dir) if matches!(tool, Tool::Etcd | Tool::ApiServer | Tool::Kubectl) => given(Path::new(&dir), tool),
         _ => golang::build(tool),
     }
 }

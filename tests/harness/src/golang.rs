@@ -1,4 +1,5 @@
-//! Builds the programs of the module `tests/kubernetes` with Go, once, into `target/kubernetes/<version>/`.
+//! Builds the programs of the modules `tests/kubernetes` and `tests/programs/exporter` with Go, once, into
+//! `target/kubernetes/<version>/` and `target/programs/<version>/`.
 use crate::demand::{Absent, say};
 use crate::rundir;
 use anyhow::{Context, Result, bail};
@@ -18,6 +19,8 @@ pub enum Tool {
     Kubectl,
     /// Applies JSON Patches with the API server's library.
     JsonPatch,
+    /// The nginx project's exporter of metrics.
+    NginxExporter,
 }
 
 impl Tool {
@@ -28,6 +31,15 @@ impl Tool {
             Tool::ApiServer => "kube-apiserver",
             Tool::Kubectl => "kubectl",
             Tool::JsonPatch => "jsonpatch",
+            Tool::NginxExporter => "nginx-prometheus-exporter",
+        }
+    }
+
+    /// Where its module lies, below which directory it is kept, and the module whose version counts.
+    fn module(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Tool::NginxExporter => ("tests/programs/exporter", "programs", self.package()),
+            _ => ("tests/kubernetes", "kubernetes", "k8s.io/kubernetes"),
         }
     }
 
@@ -37,6 +49,7 @@ impl Tool {
             Tool::ApiServer => "k8s.io/kubernetes/cmd/kube-apiserver",
             Tool::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
             Tool::JsonPatch => "./jsonpatch",
+            Tool::NginxExporter => "github.com/nginxinc/nginx-prometheus-exporter",
         }
     }
 }
@@ -54,19 +67,21 @@ pub fn build(tool: Tool) -> Result<PathBuf, Absent> {
 
 fn what_to_install(tool: Tool) -> String {
     let go = "install Go (Debian: apt-get install golang-go; elsewhere https://go.dev/dl)";
-    if tool == Tool::JsonPatch {
-        return format!("the API server's patch library is needed: {go}");
+    match tool {
+        Tool::JsonPatch => format!("the API server's patch library is needed: {go}"),
+        Tool::NginxExporter => format!("the nginx project's exporter is needed: {go}"),
+        _ => format!(
+            "an API server is needed: {go}, or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
+        ),
     }
-    format!(
-        "an API server is needed: {go}, or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
-    )
 }
 
 fn build_once(tool: Tool) -> Result<PathBuf> {
-    let module = rundir::workspace().join("tests/kubernetes");
+    let (source, kept, versioned) = tool.module();
+    let module = rundir::workspace().join(source);
     let inputs = inputs(&module, tool)?;
-    let version = version(&inputs).context("tests/kubernetes/go.mod requires no k8s.io/kubernetes")?;
-    let dir = rundir::target().join("kubernetes").join(&version);
+    let version = version(&inputs, versioned).with_context(|| format!("{source}/go.mod requires no {versioned}"))?;
+    let dir = rundir::target().join(kept).join(&version);
     fs::create_dir_all(&dir)?;
     // Other test binaries wait here for the one that builds.
     let turn = File::create(dir.join(format!("{}.lock", tool.name())))?;
@@ -91,10 +106,12 @@ fn inputs(module: &Path, tool: Tool) -> Result<String> {
     Ok(inputs)
 }
 
-/// Kubernetes' version in a `go.mod`, with the `v`.
-fn version(module: &str) -> Option<String> {
-    let mut lines = module.lines().map(str::split_whitespace);
-    let version = lines.find_map(|mut words| (words.next()? == "k8s.io/kubernetes").then(|| words.next())?)?;
+/// The version of `name` in a `go.mod`, with the `v`.
+fn version(module: &str, name: &str) -> Option<String> {
+    let mut lines = module
+        .lines()
+        .map(|line| line.trim_start_matches("require ").split_whitespace());
+    let version = lines.find_map(|mut words| (words.next()? == name).then(|| words.next())?)?;
     Some(version.to_owned())
 }
 
@@ -138,16 +155,13 @@ fn watch(mut child: Child, tool: Tool, version: &str) -> Result<bool> {
         let elapsed = start.elapsed();
         if let Some(status) = child.try_wait()? {
             if next_word > Duration::from_secs(2) {
-                say(&format!("kubernetes {version}: {name} took {} s", elapsed.as_secs()));
+                say(&format!("{name} {version}: took {} s", elapsed.as_secs()));
             }
             return Ok(status.success());
         }
         if elapsed >= next_word {
-            let hint = "once; minutes the first time; kept under target/kubernetes";
-            say(&format!(
-                "kubernetes {version}: building {name} ({hint}): {} s",
-                elapsed.as_secs()
-            ));
+            let hint = "once; minutes the first time; kept under target/";
+            say(&format!("{name} {version}: building ({hint}): {} s", elapsed.as_secs()));
             next_word = elapsed + Duration::from_secs(20);
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -160,7 +174,7 @@ mod tests {
     fn the_version_is_read_from_the_module() {
         let module =
             "module x\n\nrequire (\n\tk8s.io/api v0.37.2 // indirect\n\tk8s.io/kubernetes v1.37.2 // indirect\n)\n";
-        assert_eq!(super::version(module).as_deref(), Some("v1.37.2"));
+        assert_eq!(super::version(module, "k8s.io/kubernetes").as_deref(), Some("v1.37.2"));
         assert!(super::stamps("v1.37.2").unwrap().contains("gitMinor=37 "));
     }
 }
