@@ -170,7 +170,7 @@ fn is_merge(event: &Event<'_>) -> bool {
     match event {
         Event::Scalar(text, style, _, tag) if text == "<<" => match tag {
             None => *style == ScalarStyle::Plain,
-            Some(tag) => standard(tag).as_deref() == Some("merge") || is_not_specific(tag),
+            Some(tag) => standard(tag).as_deref() == Some("merge"),
         },
         _ => false,
     }
@@ -210,11 +210,6 @@ fn standard(tag: &Tag) -> Option<Cow<'_, str>> {
     tag.suffix_in_namespace(STANDARD_TAGS)
 }
 
-/// The tag `!`.
-fn is_not_specific(tag: &Tag) -> bool {
-    tag.parts() == ("", "!")
-}
-
 fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Result<Value, ManifestError> {
     let string = |text: String| {
         Ok(Value::Text(Text {
@@ -227,15 +222,12 @@ fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>, span: Span)
             },
         }))
     };
-    let Some(tag) = tag.filter(|tag| !is_not_specific(tag)) else {
-        // kubectl resolves what is tagged with a mere `!` even in quotes.
-        if style == ScalarStyle::Plain || tag.is_some() {
-            return match scalar::resolve(&text) {
-                Scalar::Text => string(text.into_owned()),
-                resolved => other(resolved, &text, span),
-            };
-        }
-        return string(text.into_owned());
+    let Some(tag) = tag else {
+        return match scalar::resolve(&text) {
+            _ if style != ScalarStyle::Plain => string(text.into_owned()),
+            Scalar::Text => string(text.into_owned()),
+            resolved => other(resolved, &text, span),
+        };
     };
     let name = standard(tag);
     let resolved = scalar::resolve(&text);

@@ -228,7 +228,7 @@ fn can_be_plain(text: &str, place: Place) -> bool {
         _ => first.is_alphanumeric() || matches!(first, '/' | '.' | '_' | '$' | '(' | '^' | ';' | '\\'),
     };
     let harmless = |text: &str| !text.contains(": ") && !text.contains(" #") && !text.contains("//:");
-    let bracketed = |c: char| place == Place::Flow && matches!(c, ',' | '[' | ']' | '{' | '}' | ':');
+    let bracketed = |c: char| place == Place::Flow && matches!(c, ',' | '?' | '[' | ']' | '{' | '}' | ':');
     begins_well
         && harmless(text)
         && !text.ends_with([' ', ':'])

@@ -117,11 +117,9 @@ pub fn decide(
                 let document = &documents[decided.document];
                 let (source, line) = (&sources[document.source].name, document.part.line);
                 let (kind, namespace, name) = (decided.workload.kind, &decided.namespace, &decided.workload.name);
-                let message = error.to_string();
-                let message = message.split(" at line ").next().unwrap_or_default();
-                unusable.0.push(format!(
-                    "{source}:{line}: {kind} {namespace}/{name}: its Pod cannot be read: {message}"
-                ));
+                unusable
+                    .0
+                    .push(format!("{source}:{line}: {kind} {namespace}/{name}: {error}"));
             }
         }
     }
@@ -133,9 +131,9 @@ fn ask(
     workload: &Workload<'_>,
     namespace: &str,
     pod: &manifest::Value,
-) -> serde_json::Result<Admission> {
-    let text = pod.stored_json()?;
-    let view: PodView<'_> = serde_json::from_slice(&text)?;
+) -> Result<Admission, String> {
+    let text = pod.stored_json().map_err(|error| error.to_string())?;
+    let view: PodView<'_> = serde_json::from_slice(&text).map_err(|_| misread(&text, workload.template))?;
     let object = || {
         serde_json::from_slice(&text)
             .ok()
@@ -147,6 +145,20 @@ fn ask(
         object: &object,
     };
     Ok(admit(snapshot, &request))
+}
+
+/// Where a Pod is not as Pods are.
+fn misread(text: &[u8], template: &str) -> String {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    match serde_path_to_error::deserialize::<_, PodView<'_>>(&mut deserializer) {
+        Ok(_) => "its Pod cannot be read".to_owned(),
+        Err(error) => {
+            let path = format!("{}.{}", template.replace('/', "."), error.path());
+            let message = error.inner().to_string();
+            let message = message.split(" at line ").next().unwrap_or_default();
+            format!("{}: {message}", path.trim_matches('.'))
+        }
+    }
 }
 
 /// What conditions see: the Pod that a controller makes of a template, so far as that is known beforehand.

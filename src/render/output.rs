@@ -85,7 +85,9 @@ pub fn stream(sources: &[Source], documents: &[Document], texts: &[(usize, Strin
         };
         let begins_source = previous != Some(document.source);
         previous = Some(document.source);
-        let converted = document.part.form == Form::Json && target == Target::Yaml;
+        let is_json = document.part.form == Form::Json;
+        // A stream of JSON needs no lines between its documents, one of YAML does.
+        let converted = is_json && has_yaml && (joined || target == Target::Yaml);
         let text = if begins_source && !out.is_empty() {
             text.trim_start_matches('\u{feff}')
         } else {
@@ -96,7 +98,7 @@ pub fn stream(sources: &[Source], documents: &[Document], texts: &[(usize, Strin
             out.push('\n');
         }
         // Only a first brace tells kubectl that JSON follows, and YAML after it would be lost.
-        let first_of_mixed = out.is_empty() && joined && document.part.form == Form::Json && !converted;
+        let first_of_mixed = out.is_empty() && is_json && joined && target == Target::Same;
         if needs_marker && (!out.is_empty() || first_of_mixed) && !text.trim().is_empty() {
             out.push_str("---\n");
         }

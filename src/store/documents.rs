@@ -112,8 +112,9 @@ mod tests {
 
     #[test]
     fn scalars_are_read_as_kubectl_reads_them() {
-        let text = "mode: 0644\nnew: 0o644\nflag: yes\noff: off\ntext: \"0644\"\nfloat: 0.5\nnone: ~\nversion: 1.2.3\n";
-        let expected = json!({"mode": 420, "new": 420, "flag": true, "off": false, "text": "0644", "float": 0.5,
+        let text =
+            "mode: 0644\nnew: 0o644\nflag: yes\nswitch: off\ntext: \"0644\"\nfloat: 0.5\nnone: ~\nversion: 1.2.3\n";
+        let expected = json!({"mode": 420, "new": 420, "flag": true, "switch": false, "text": "0644", "float": 0.5,
             "none": null, "version": "1.2.3"});
         assert_eq!(read(text).unwrap(), vec![expected]);
     }
