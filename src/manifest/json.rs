@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
                 let items = items.into_iter().map(|item| self.value(item.get(), depth + 1));
                 Value::List(List {
                     items: items.collect::<Result<_, _>>()?,
-                    flow: false,
+                    ..List::default()
                 })
             }
             Some(b'{') => Value::Map(self.map(raw, depth)?),

@@ -74,12 +74,12 @@ impl<'a> Reader<'a> {
         let (value, anchor) = match event {
             Event::Alias(id) => (self.alias(id, span)?, 0),
             Event::Scalar(text, style, anchor, tag) => (scalar(text, style, tag.as_deref(), span)?, anchor),
-            Event::SequenceStart(style, anchor, _) => (self.list(style, depth)?, anchor),
+            Event::SequenceStart(style, anchor, _) => (self.list(style, span, depth)?, anchor),
             Event::MappingStart(style, anchor, tag) => {
                 if tag.is_some_and(|tag| standard(&tag).as_deref() == Some("null")) {
                     return Err(error(span, "an object cannot be !!null"));
                 }
-                (self.map(style, span, depth)?, anchor)
+                (self.map(style, depth)?, anchor)
             }
             event => return Err(error(span, format!("unexpected {event:?}"))),
         };
@@ -105,21 +105,24 @@ impl<'a> Reader<'a> {
         Ok(value.clone())
     }
 
-    fn list(&mut self, style: StructureStyle, depth: usize) -> Result<Value, ManifestError> {
-        let mut items = Vec::new();
+    fn list(&mut self, style: StructureStyle, start: Span, depth: usize) -> Result<Value, ManifestError> {
+        let mut list = List {
+            flow: style == StructureStyle::Flow,
+            ..List::default()
+        };
         loop {
             match self.next()? {
-                (Event::SequenceEnd, _) => break,
-                (event, span) => items.push(self.value(event, span, depth + 1)?),
+                (Event::SequenceEnd, _) => return Ok(Value::List(list)),
+                (event, span) => {
+                    // Where the dashes are not further in than the key, the parser lets the list begin behind the first.
+                    list.indented |= list.items.is_empty() && !list.flow && span.start != start.start;
+                    list.items.push(self.value(event, span, depth + 1)?);
+                }
             }
         }
-        Ok(Value::List(List {
-            items,
-            flow: style == StructureStyle::Flow,
-        }))
     }
 
-    fn map(&mut self, style: StructureStyle, start: Span, depth: usize) -> Result<Value, ManifestError> {
+    fn map(&mut self, style: StructureStyle, depth: usize) -> Result<Value, ManifestError> {
         let mut map = Map {
             flow: style == StructureStyle::Flow,
             ..Map::default()
@@ -140,9 +143,6 @@ impl<'a> Reader<'a> {
             let key = self.value(event, span, depth + 1)?;
             let key = key_text(key).map_err(|message| error(span, message))?;
             let (event, value_span) = self.next()?;
-            if matches!(event, Event::SequenceStart(StructureStyle::Block, ..)) {
-                map.indented_lists |= value_span.start.col() > start.start.col();
-            }
             let value = self.value(event, value_span, depth + 1)?;
             if !own.insert(key.clone()) {
                 return Err(error(span, format!("key {key:?} is there twice; keep one")));

@@ -39,22 +39,29 @@ pub fn rewrite(text: &str, part: &Part, value: &Value, target: Target) -> Result
         Form::Json => json(value, indent(body, part.form).as_deref()),
         Form::Yaml => write_yaml::write(value),
     };
-    if form == Form::Json {
-        written.push('\n');
-    }
     if body.contains("\r\n") {
         written = written.replace('\n', "\r\n");
     }
-    let mut whole = text[part.range.start..part.body.start].to_owned();
-    // A document that began behind the `---` does so on a line of its own now.
-    if !whole.is_empty() && !whole.ends_with(['\n', '\u{feff}']) && form == Form::Yaml {
-        whole.truncate(whole.trim_end_matches([' ', '\t']).len());
+    let (before, after) = (
+        &text[part.range.start..part.body.start],
+        &text[part.body.end..part.range.end],
+    );
+    if form == Form::Json {
+        return Ok([before, &written, after].concat());
+    }
+    // Between JSON documents there is space that means nothing; what begins behind a `---` gets a line of its own.
+    let mut whole = before.trim_end_matches([' ', '\t']).to_owned();
+    if part.form == Form::Json && whole.trim().is_empty() {
+        whole.clear();
+    }
+    if !whole.is_empty() && !whole.ends_with(['\n', '\u{feff}']) {
         whole.push('\n');
     }
-    whole += &written;
-    let after = &text[part.body.end..part.range.end];
-    whole += after.strip_prefix("\r\n").or(after.strip_prefix('\n')).unwrap_or(after);
-    Ok(whole)
+    let after = match part.form {
+        Form::Json => after.strip_prefix("\r\n").or(after.strip_prefix('\n')).unwrap_or(after),
+        Form::Yaml => after,
+    };
+    Ok([whole.as_str(), &written, after].concat())
 }
 
 /// kubectl ends a line at these, YAML 1.2 does not.

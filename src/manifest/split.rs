@@ -43,20 +43,22 @@ pub fn split(text: &str) -> Result<Vec<Part>, ManifestError> {
 }
 
 impl Part {
-    /// The value of the document; `None` when there is nothing but comments.
+    /// The value of the document; `None` when there is nothing but comments, or `null`.
     ///
     /// # Errors
     /// When it cannot be read, with the line of `text`.
     pub fn read(&self, text: &str) -> Result<Option<Value>, ManifestError> {
         let body = &text[self.body.clone()];
         if self.form == Form::Json {
-            return json::read(body).map(Some).map_err(|error| error.below(self.line - 1));
+            let value = json::read(body).map_err(|error| error.below(self.line - 1))?;
+            return Ok(Some(value).filter(|value| !matches!(value, Value::Null)));
         }
-        // Directives, a tag behind the `---`: the parser has to see them.
-        let whole = &text[self.range.start..self.body.end];
+        // Directives, a tag behind the `---`, something behind a `...`: the parser has to see them.
+        let whole = &text[self.range.clone()];
         let above = text[self.range.start..self.body.start].matches('\n').count();
         let whole = whole.strip_prefix('\u{feff}').unwrap_or(whole);
-        read_yaml::read(whole).map_err(|error| error.below(self.line - 1 - above))
+        let value = read_yaml::read(whole).map_err(|error| error.below(self.line - 1 - above))?;
+        Ok(value.filter(|value| !matches!(value, Value::Null)))
     }
 }
 

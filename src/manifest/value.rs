@@ -64,6 +64,8 @@ pub struct List {
     pub items: Vec<Value>,
     /// Written on one line, in brackets.
     pub flow: bool,
+    /// Its dashes are further in than its key.
+    pub indented: bool,
 }
 
 /// An object and its look.
@@ -73,8 +75,6 @@ pub struct Map {
     pub entries: IndexMap<String, Value>,
     /// Written on one line, in braces.
     pub flow: bool,
-    /// Its lists are written further in than their keys.
-    pub indented_lists: bool,
 }
 
 impl Value {

@@ -27,7 +27,10 @@ pub(super) fn write(value: &Value) -> String {
 
 fn has_indented_lists(value: &Value) -> bool {
     match value {
-        Value::Map(map) => map.indented_lists || map.entries.values().any(has_indented_lists),
+        Value::Map(map) => map.entries.values().any(|value| match value {
+            Value::List(list) if list.indented => true,
+            value => has_indented_lists(value),
+        }),
         Value::List(list) => list.items.iter().any(has_indented_lists),
         _ => false,
     }
