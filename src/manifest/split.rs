@@ -220,3 +220,90 @@ fn number_lines(text: &str, parts: &mut [Part]) {
         part.line = line;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bodies(text: &str) -> Vec<&str> {
+        let parts = split(text).unwrap();
+        parts.into_iter().map(|part| &text[part.body]).collect()
+    }
+
+    #[test]
+    fn documents_begin_where_they_do_for_kubectl() {
+        for (text, expected) in [
+            ("a: 1\n---\nb: 2\n", &["a: 1\n", "b: 2\n"][..]),
+            ("# c\n---\n# d\na: 1\n", &["", "a: 1\n"]),
+            ("---  # x\r\na: 1\r\n---\r\n", &["a: 1\r\n", ""]),
+            ("--- {a: 1}\n", &[" {a: 1}\n"]),
+            ("a: |\n ---\n ...\n---x: 1\n", &["a: |\n ---\n ...\n---x: 1\n"]),
+            (
+                "%YAML 1.1\n---\na: 1\n...\n# c\n%YAML 1.1\n# d\n---\nb: 2",
+                &["a: 1\n", "b: 2"],
+            ),
+            ("\u{feff}---\na: 1\n", &["a: 1\n"]),
+            (" {\"a\":1} {\"b\":2}\n", &["{\"a\":1}", "{\"b\":2}"]),
+            (
+                "{\"a\":1}\n---\nb: 2\n---\n{\"c\":\n3}\n",
+                &["{\"a\":1}", "b: 2\n", "{\"c\":\n3}"],
+            ),
+            ("{a: 1}\n---\nb: 2\n", &["{a: 1}\n", "b: 2\n"]),
+        ] {
+            assert_eq!(bodies(text), expected, "{text:?}");
+        }
+        assert!(split("{\"a\":1}\n{\"b\":1}\n---\nc: 1\n").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_are_the_whole(lines in prop::collection::vec(prop::sample::select(vec![
+            "---", "--- ", "--- a", "---a", "...", "... # x", "# c", "", " ", "%YAML 1.2", "a: 1", "- b", "{\"a\":1}", "{a: 1}", "[1,", "\u{feff}", "\r", "\t", "é",
+        ]), 0..12), end in prop::sample::select(vec!["", "\n", "\r\n"])) {
+            let text = lines.join("\n") + end;
+            if let Ok(parts) = split(&text) {
+                let whole: String = parts.iter().map(|part| &text[part.range.clone()]).collect();
+                prop_assert_eq!(&whole, &text);
+                for part in parts {
+                    prop_assert!(part.range.start <= part.body.start && part.body.end <= part.range.end);
+                    prop_assert_eq!(part.line, 1 + text[..part.body.start].matches('\n').count());
+                    let _ = part.read(&text);
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_what_was_there(value in value()) {
+            let text = serde_json::to_string(&value).unwrap();
+            let json = json::read(&text).unwrap();
+            let part = Part { range: 0..text.len(), body: 0..text.len(), line: 1, form: Form::Json };
+            let yaml = super::super::rewrite(&text, &part, &json, super::super::Target::Yaml).unwrap();
+            let back = read_yaml::read(&yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+            prop_assert_eq!(back.unwrap().stored().unwrap(), json.stored().unwrap(), "{}", yaml);
+        }
+    }
+
+    fn value() -> impl Strategy<Value = serde_json::Value> {
+        let text = prop_oneof![
+            any::<String>(),
+            "[ a:#\\-\\n\\t'\"0-9\\[{,}&*!|>%@`?=<~.]{0,12}",
+            "[0-9_xob.eE+-]{1,6}",
+        ];
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<u64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            text.clone().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 32, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                prop::collection::vec((text.clone(), inner), 0..6)
+                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+}

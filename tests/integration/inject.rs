@@ -164,13 +164,13 @@ fn a_document_that_changes_keeps_what_is_around_it() {
 
 #[test]
 fn fields_that_nobody_knows_and_the_order_of_keys_stay() {
-    let input = "kind: Pod\nx-unknown: {b: [1.0, 0644, yes, 'yes', ~], a: \"0644\"}\nspec:\n  containers:\n    - image: nginx\n      x: 1e3\n      name: web\n      text: |\n        a\n          b\n\n        c\n  later: {z: 1, y: 12345678901234567890}\nmetadata: {name: web, annotations: {outrigger.dev/inject: helper}}\napiVersion: v1\n";
+    let input = "kind: Pod\nx-unknown: {b: [1.0, 0644, yes, 'yes', ~], a: \"0644\"}\nspec:\n  containers:\n    - image: nginx\n      x: 1e3\n      name: web\n      text: |\n        a\n          b\n\n        c\n  later: {z: 1, w: 12345678901234567890}\nmetadata: {name: web, annotations: {outrigger.dev/inject: helper}}\napiVersion: v1\n";
     let run = inject(&["-q"], input);
     assert!(!run.stderr.contains("documents: "), "{}", run.stderr);
     for line in [
         "kind: Pod\nx-unknown: {b: [1.0, 0644, true, 'yes', null], a: \"0644\"}\nspec:\n",
         "    - image: nginx\n      x: 1e3\n      name: web\n      text: |\n        a\n          b\n\n        c\n",
-        "  later: {z: 1, y: 12345678901234567890}\n",
+        "  later: {z: 1, w: 12345678901234567890}\n",
         "  initContainers:\n    - name: helper\n      image: helper\n      restartPolicy: Always\n",
     ] {
         assert!(run.stdout.contains(line), "{line}\nis not in\n{}", run.stdout);
@@ -693,5 +693,27 @@ fn thousands_of_workloads_take_time_in_proportion() {
     assert!(
         many < few * 40 + std::time::Duration::from_secs(1),
         "500 take {few:?}, 5000 take {many:?}"
+    );
+}
+
+#[test]
+fn a_mebibyte_of_nothing_but_openings_is_answered_soon() {
+    let started = std::time::Instant::now();
+    for opening in [
+        "[", "{", "- ", "? ", "a: ", "&a ", "!a ", "\"", "---\n", "...\n", "%a\n", "{}", "[],", "*a", "\t", "#", "|\n",
+        "a:\n ",
+    ] {
+        let input = opening.repeat((1 << 20) / opening.len());
+        let run = inject(&["-q"], &input);
+        match run.code {
+            Some(0) => assert!(run.stdout == input, "{opening:?}"),
+            code => assert_eq!((code, run.stdout.as_str()), (Some(2), ""), "{opening:?}"),
+        }
+        assert!(!run.stderr.contains("panic"), "{opening:?}: {}", run.stderr);
+    }
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(120),
+        "{:?}",
+        started.elapsed()
     );
 }
