@@ -1,6 +1,8 @@
 //! The command line: one module for each command, from arguments to what the program works with.
 mod certs;
+mod inject;
 mod serve;
+mod settings;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -19,6 +21,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::ServeArgs>),
+    Inject(Box<inject::InjectArgs>),
     Certs(certs::CertsArgs),
 }
 
@@ -26,6 +29,7 @@ enum Command {
 pub fn run(args: Args) -> ExitCode {
     let outcome = match args.command {
         Command::Serve(args) => serve::run(*args),
+        Command::Inject(args) => return inject::run(&args),
         Command::Certs(args) => certs::run(&args),
     };
     match outcome {

@@ -1,4 +1,5 @@
 //! `outrigger serve`: puts the parts together, and takes them apart in the right order when told to stop.
+use super::settings::SettingsArgs;
 use crate::{
     observe::{
         health::{self, Health},
@@ -12,7 +13,6 @@ use crate::{
 use anyhow::{Context, Result, anyhow};
 use axum_server::Handle;
 use clap::Args;
-use outrigger_engine::Settings;
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -67,18 +67,8 @@ pub struct ServeArgs {
     /// Address of health and metrics (plain HTTP)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     admin: SocketAddr,
-    /// Kubernetes version of the cluster, which decides how sidecars are made
-    #[arg(long, value_name = "1.N", default_value = "1.37", value_parser = kubernetes_minor)]
-    kubernetes_version: u32,
-    /// Further namespace whose Pods are never touched; may be given several times
-    #[arg(long, value_name = "NAME")]
-    protected_namespace: Vec<String>,
-    /// Further container that a service mesh adds, and that is not the application's; may be given several times
-    #[arg(long, value_name = "NAME")]
-    mesh_container: Vec<String>,
-    /// Fields of a container that others may change in helpers of Required policies, e.g. image
-    #[arg(long, value_name = "FIELD,...", value_delimiter = ',')]
-    foreign_changes: Vec<String>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// How long to go on answering after SIGTERM, until nobody calls this replica any more, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "3s", value_parser = seconds)]
     drain: Duration,
@@ -93,14 +83,6 @@ pub struct ServeArgs {
     log_level: Option<String>,
 }
 
-fn kubernetes_minor(text: &str) -> Result<u32, String> {
-    let mut parts = text.trim_start_matches('v').split('.');
-    match (parts.next(), parts.next().and_then(|minor| minor.parse().ok())) {
-        (Some("1"), Some(minor)) => Ok(minor),
-        _ => Err("write it as 1.37".into()),
-    }
-}
-
 fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
     number
@@ -110,24 +92,11 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 impl ServeArgs {
-    fn settings(&self) -> Settings {
-        let mut settings = Settings {
-            kubernetes_minor: self.kubernetes_version,
-            ..Settings::default()
-        };
-        settings
-            .protected_namespaces
-            .extend(self.protected_namespace.iter().cloned());
-        settings.mesh_containers.extend(self.mesh_container.iter().cloned());
-        settings.foreign_changes.extend(self.foreign_changes.iter().cloned());
-        settings
-    }
-
     fn files(&self) -> Files {
         Files {
             policies: self.policies.clone(),
             namespaces: self.namespaces.clone(),
-            settings: self.settings(),
+            settings: self.settings.settings(),
         }
     }
 

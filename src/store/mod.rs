@@ -3,6 +3,7 @@
 //! A snapshot is never changed, only replaced; who reads it holds no lock.
 pub mod documents;
 pub mod files;
+pub mod listing;
 pub mod namespaces;
 pub mod policies;
 

@@ -53,8 +53,7 @@ impl NamespaceFile {
         }
         let contents =
             regular_file::read(&self.path, documents::LARGEST).with_context(|| format!("failed to read {path}"))?;
-        let documents =
-            documents::parse(&self.path, &contents).map_err(|error| anyhow!("failed to read {path}: {error}"))?;
+        let documents = documents::parse(&contents).map_err(|error| anyhow!("failed to read {path}: {error}"))?;
         let read = documents
             .iter()
             .map(namespace)
@@ -68,7 +67,11 @@ impl NamespaceFile {
     }
 }
 
-fn namespace(document: &Value) -> Result<Namespace> {
+/// What a Namespace manifest says.
+///
+/// # Errors
+/// When it is no Namespace, or has no name, or labels or annotations that are no strings.
+pub fn namespace(document: &Value) -> Result<Namespace> {
     let kind = document.get("kind").and_then(Value::as_str).unwrap_or("");
     ensure!(
         kind == "Namespace",

@@ -2,24 +2,21 @@
 //!
 //! A file that cannot be read keeps the policies last read from it, a policy that broke serves on from its last good
 //! version, and each is said once.
-use super::documents::{self, Look, Stamp};
+use super::{
+    documents::{self, Look, Stamp},
+    listing::Listing,
+};
 use crate::regular_file;
 use anyhow::{Context, Result};
 use outrigger_engine::policy::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND};
 use outrigger_engine::{CompiledPolicy, PolicyId};
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
-    fs,
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-/// Directories below one another that are looked into.
-const DEPTH: usize = 8;
-/// Directories that are looked into at all: a symlink may lead to a file system of any size.
-const DIRECTORIES: usize = 1000;
 
 /// The policies of a directory.
 #[derive(Debug)]
@@ -155,7 +152,7 @@ impl PolicyFile {
             return Found::default();
         }
         self.digest = digest;
-        match documents::parse(path, &contents) {
+        match documents::parse(&contents) {
             // Emptying a file is the first half of writing it anew.
             Ok(documents) if documents.is_empty() && !self.policies.is_empty() => {
                 self.complain(format!("{} is empty; delete it to remove its policies", path.display()))
@@ -232,94 +229,44 @@ fn digest(contents: &[u8]) -> u64 {
 
 /// Whether a document is a policy. One that looks as if it were meant to be is worth a warning.
 fn is_policy(path: &Path, document: &Value) -> bool {
+    if let Likeness::Almost(message) = likeness(document) {
+        tracing::warn!(file = %path.display(), "ignored a document: {message}");
+    }
+    likeness(document) == Likeness::Policy
+}
+
+/// How like a policy a document is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Likeness {
+    /// It is one.
+    Policy,
+    /// It seems to be meant as one; what to write.
+    Almost(String),
+    /// It is something else.
+    Other,
+}
+
+/// How like a policy `document` is.
+pub fn likeness(document: &Value) -> Likeness {
     let field = |name| document.get(name).and_then(Value::as_str).unwrap_or("");
     let (api_version, kind) = (field("apiVersion"), field("kind"));
     let known = matches!(kind, CLUSTER_KIND | NAMESPACED_KIND);
     if known && api_version == API_VERSION {
-        return true;
+        return Likeness::Policy;
     }
     let ours = api_version == "outrigger.dev" || api_version.starts_with("outrigger.dev/");
     if ours || known || kind.to_ascii_lowercase().contains("injectionpol") {
-        tracing::warn!(
-            file = %path.display(), api_version, kind,
-            "ignored a document; a policy has apiVersion {API_VERSION} and kind {CLUSTER_KIND} or {NAMESPACED_KIND}"
-        );
+        return Likeness::Almost(format!(
+            "it has apiVersion {api_version:?} and kind {kind:?}; a policy has apiVersion {API_VERSION} and kind {CLUSTER_KIND} or {NAMESPACED_KIND}"
+        ));
     }
-    false
-}
-
-/// What is in a directory and those below.
-#[derive(Debug, Default)]
-struct Listing {
-    files: BTreeSet<PathBuf>,
-    unreadable: Vec<(PathBuf, std::io::Error)>,
-}
-
-impl Listing {
-    /// Goes level by level, so that a directory that several names lead to is entered by the shortest.
-    fn of(root: &Path) -> std::io::Result<Listing> {
-        let mut listing = Listing::default();
-        let mut visited = HashSet::from([fs::canonicalize(root)?]);
-        let mut files = BTreeMap::new();
-        let mut below = VecDeque::new();
-        Self::add(root, &mut files, &mut below)?;
-        for _ in 0..DEPTH {
-            for directory in std::mem::take(&mut below) {
-                let seen = fs::canonicalize(&directory).map(|real| !visited.insert(real));
-                let outcome = match seen {
-                    Ok(true) => Ok(()),
-                    Ok(false) if visited.len() > DIRECTORIES => Err(too_many()),
-                    Ok(false) => Self::add(&directory, &mut files, &mut below),
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = outcome {
-                    listing.unreadable.push((directory, error));
-                }
-            }
-        }
-        listing.files = files.into_values().collect();
-        Ok(listing)
-    }
-
-    /// Adds what is in `directory`: each file under the first name that leads to it.
-    fn add(
-        directory: &Path,
-        files: &mut BTreeMap<PathBuf, PathBuf>,
-        below: &mut VecDeque<PathBuf>,
-    ) -> std::io::Result<()> {
-        let entries = fs::read_dir(directory)?.collect::<std::io::Result<Vec<_>>>()?;
-        let paths: BTreeSet<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
-        for path in paths.into_iter().filter(|path| !is_hidden(path)) {
-            if path.is_dir() {
-                below.push_back(path);
-            } else if documents::is_manifest(&path) && path.file_stem().is_none_or(|stem| stem != "test") {
-                // One that leads nowhere is listed all the same: reading it says why.
-                let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
-                files.entry(real).or_insert(path);
-            }
-        }
-        Ok(())
-    }
-
-    /// Listed, or in a directory that could not be listed.
-    fn covers(&self, path: &PathBuf) -> bool {
-        self.files.contains(path) || self.unreadable.iter().any(|(directory, _)| path.starts_with(directory))
-    }
-}
-
-/// Hidden ones are no one's policies; kubelet keeps the versions of a ConfigMap in `..<time>`.
-fn is_hidden(path: &Path) -> bool {
-    path.file_name()
-        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
-}
-
-fn too_many() -> std::io::Error {
-    std::io::Error::other(format!("there are more than {DIRECTORIES} directories"))
+    Likeness::Other
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{collections::BTreeSet, fs};
 
     fn policy(name: &str, description: &str) -> String {
         format!(

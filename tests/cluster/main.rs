@@ -12,6 +12,8 @@ mod dry_run;
 mod expression_table;
 mod expressions;
 mod goldens;
+mod inject;
+mod inject_scalars;
 mod other_webhooks;
 mod parents;
 mod patterns;

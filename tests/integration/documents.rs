@@ -268,25 +268,74 @@ fn every_link_leads_to_a_file_and_a_heading() {
     assert_eq!(broken, [""; 0]);
 }
 
-#[test]
-fn the_flags_of_serve_are_those_that_the_operations_page_lists() {
-    let help = Command::new(OUTRIGGER).args(["serve", "--help"]).output().unwrap();
+/// The long flags of a command, by its own help.
+fn flags(command: &str) -> BTreeSet<String> {
+    let help = Command::new(OUTRIGGER).args([command, "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let options = help
         .lines()
         .map(str::trim_start)
-        .map(|line| line.trim_start_matches("-h, "));
-    let known: BTreeSet<&str> = options
-        .filter(|line| line.starts_with("--"))
+        .map(|line| match line.split_once(", ") {
+            Some((short, long)) if short.len() == 2 => long,
+            _ => line,
+        });
+    let flags = options.filter(|line| line.starts_with("--"));
+    flags
         .filter_map(|line| line.split_whitespace().next())
-        .collect();
-    let page = document("docs/operations.md");
-    let rows = table(&page, "| flag | default | meaning |");
-    let listed: BTreeSet<&str> = rows.iter().flat_map(|cells| code(&cells[0])).collect();
-    assert_eq!(listed, known);
-    let named = code(&page).into_iter().filter(|code| code.starts_with("--"));
-    let unknown: Vec<&str> = named.filter(|flag| !known.contains(flag)).collect();
-    assert_eq!(unknown, [""; 0]);
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_flags_of_serve_and_inject_are_those_that_their_pages_list() {
+    for (command, path) in [("serve", "docs/operations.md"), ("inject", "docs/inject.md")] {
+        let known = flags(command);
+        let page = document(path);
+        let rows = table(&page, "| flag | default | meaning |");
+        let codes = rows.iter().flat_map(|cells| code(&cells[0]));
+        let listed: BTreeSet<String> = codes.filter(|code| code.starts_with("--")).map(str::to_owned).collect();
+        assert_eq!(listed, known, "{path}");
+        let named = code(&page)
+            .into_iter()
+            .filter(|code| code.starts_with("--") && *code != "---");
+        let unknown: Vec<&str> = named.filter(|flag| !known.contains(*flag)).collect();
+        assert_eq!(unknown, [""; 0], "{path}");
+    }
+}
+
+/// Runs the commands of the page from a folder that has the bundled policies; each line of the text below a command is in what
+/// it says.
+#[test]
+fn every_command_of_the_inject_page_says_what_stands_below_it() {
+    let page = document("docs/inject.md");
+    let folder = tempfile::tempdir().unwrap();
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    std::os::unix::fs::symlink(policies, folder.path().join("policies")).unwrap();
+    let programs = Path::new(OUTRIGGER).parent().unwrap().display().to_string();
+    let path = format!("{programs}:{}", std::env::var("PATH").unwrap());
+    let mut commands = 0;
+    for section in page.split("\n```sh\n").skip(1) {
+        let (command, rest) = section.split_once("\n```").unwrap();
+        let output = Command::new("bash")
+            .args(["-e", "-o", "pipefail", "-c", command])
+            .current_dir(folder.path())
+            .env("PATH", &path)
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(output.status.success(), "{command}\n{said}");
+        let expected = rest.trim_start().strip_prefix("```text\n");
+        for line in expected
+            .and_then(|text| text.split("\n```").next())
+            .unwrap_or_default()
+            .lines()
+        {
+            assert!(said.contains(line), "{command}\n{line}\nis not in\n{said}");
+        }
+        commands += 1;
+    }
+    assert!(commands >= 5);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod contract;
 mod documents;
 #[path = "../support/expression_table.rs"]
 mod expression_table;
+mod inject;
 mod lifecycle;
 mod program;
 mod reviews;
