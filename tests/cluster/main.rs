@@ -12,6 +12,7 @@ mod dry_run;
 mod expression_table;
 mod expressions;
 mod goldens;
+mod mutating_admission_policy;
 mod other_webhooks;
 mod parents;
 mod patterns;
