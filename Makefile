@@ -38,4 +38,5 @@ compare: tools
 	cd tests/comparison/kruise && go build -o $(COMPARISON)/kruise .
 	cd tests/comparison/istio && go build -o $(COMPARISON)/istio .
 	cd tests/comparison && go run . -programs $(COMPARISON) -check ../../docs/comparison.md
-	cargo test --locked --test cluster -- mutating_admission_policy --include-ignored --nocapture
+	cargo test --locked --test cluster -- mutating_admission_policy
+	cargo test --locked --test cluster -- what_one_pod_costs_the_api_server --ignored --nocapture

@@ -164,7 +164,9 @@ async fn a_helpers_configuration_travels_in_the_pod_where_the_policy_says_so() {
         return;
     };
     let policies = Policies::careful(&namespace, "log-saver", json_patch(JSON_PATCH)).await;
-    let pod = Admitted(namespace.create(&asking("log-saver")).await.object());
+    let mut asks = asking("log-saver");
+    asks["metadata"]["name"] = json!("real");
+    let pod = Admitted(namespace.create(&asks).await.object());
     let file = &pod.volume(pod.volume_at("log-saver", "/etc/log-saver"))["downwardAPI"]["items"][0];
     assert_eq!(
         file["fieldRef"]["fieldPath"],

@@ -3,7 +3,7 @@ use super::namespace;
 use super::stage::{APPLY, Policies, apply, both, constraints, container};
 use outrigger_harness::Namespace;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Microseconds of processor time for each admission of a Pod of 5 KB, by cases. The application of policies by the API
 /// server cannot be told from the rest of its work; the first case is the rest.
@@ -58,23 +58,24 @@ fn large(annotations: Value) -> Value {
     pod
 }
 
-async fn cost(namespace: &Namespace, pod: &Value) -> u64 {
-    const PODS: u64 = 500;
-    // What it does by itself, such as taking up new policies, is over soon.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+async fn cost(namespace: &Namespace, pod: &Value) -> u128 {
+    const PODS: u32 = 500;
     let [_, api_server] = namespace.cluster().process_groups();
-    let mut before = 0;
-    for n in 0..PODS + 50 {
-        if n == 50 {
-            before = ticks(api_server);
-        }
+    // What it does by itself, such as taking up new policies, is over soon, and is not counted.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let (start, idle) = (Instant::now(), used(api_server));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let idle = (used(api_server) - idle).as_secs_f64() / start.elapsed().as_secs_f64();
+    let (start, before) = (Instant::now(), used(api_server));
+    for _ in 0..PODS {
         namespace.dry_run(pod).await.object();
     }
-    (ticks(api_server) - before) * 10_000 / PODS
+    let by_itself = start.elapsed().mul_f64(idle);
+    ((used(api_server) - before).saturating_sub(by_itself) / PODS).as_micros()
 }
 
-/// Processor time of a process group, in hundredths of a second.
-fn ticks(group: u32) -> u64 {
+/// Processor time of a process group.
+fn used(group: u32) -> Duration {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let stats = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
     let of_group = stats.filter_map(|stat| {
@@ -82,5 +83,6 @@ fn ticks(group: u32) -> u64 {
         let times = [fields[11], fields[12]].map(|ticks| ticks.parse::<u64>().unwrap_or(0));
         (fields[2] == group.to_string()).then_some(times[0] + times[1])
     });
-    of_group.sum()
+    // Linux counts in hundredths of a second there.
+    Duration::from_millis(10 * of_group.sum::<u64>())
 }
