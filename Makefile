@@ -5,7 +5,7 @@
 PACKAGES := gcc libc6-dev make curl jq openssl git nutcracker memcached nginx prometheus-nginx-exporter
 GO_NEEDED := 1.26
 
-.PHONY: test tools check bench
+.PHONY: test tools check bench compare
 
 test: tools
 	OUTRIGGER_TEST_DEMAND=all cargo test --workspace --locked
@@ -35,3 +35,14 @@ check:
 
 bench:
 	cargo bench --bench engine
+
+# Tries other injectors beside Outrigger: tests/comparison/README.md. Builds them with Go, which takes minutes the first time.
+COMPARISON := $(abspath $(or $(CARGO_TARGET_DIR),target))/comparison
+compare: tools
+	cargo build --release --locked
+	install -D $(dir $(COMPARISON))release/outrigger $(COMPARISON)/outrigger
+	cd tests/comparison/kruise && go build -o $(COMPARISON)/kruise .
+	cd tests/comparison/istio && go build -o $(COMPARISON)/istio .
+	cd tests/comparison && go run . -programs $(COMPARISON) -check ../../docs/comparison.md
+	cargo test --locked --test cluster -- mutating_admission_policy
+	cargo test --locked --test cluster -- what_one_pod_costs_the_api_server --ignored --nocapture

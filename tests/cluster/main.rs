@@ -14,6 +14,7 @@ mod expressions;
 mod goldens;
 mod inject;
 mod inject_scalars;
+mod mutating_admission_policy;
 mod other_webhooks;
 mod parents;
 mod patterns;

@@ -48,6 +48,7 @@ fn documents() -> Vec<(String, String)> {
     let mut paths = vec![
         "README.md".to_owned(),
         "tests/README.md".to_owned(),
+        "tests/comparison/README.md".to_owned(),
         "tests/kubernetes/README.md".to_owned(),
     ];
     let markdown = |folder: &str| {
