@@ -17,6 +17,7 @@ mod documents;
 mod expression_table;
 mod inject;
 mod lifecycle;
+mod picture;
 mod program;
 mod reviews;
 mod server;
