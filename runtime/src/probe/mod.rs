@@ -22,8 +22,7 @@ use ureq::http::Uri;
   outrigger-runtime probe http://127.0.0.1:8080/readyz      a GET is answered with a status of 200 to 299
   outrigger-runtime probe --timeout 0.5 tcp://localhost:53  within half a second")]
 pub struct Args {
-    /// tcp://HOST:PORT or http://HOST[:PORT][/PATH]
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", help = "tcp://HOST:PORT or http://HOST[:PORT][/PATH]")]
     target: Target,
     /// How long it may take in all, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
