@@ -171,7 +171,7 @@ async fn every_command_of_the_tour_does_what_the_readme_says() {
         let mut printed = String::new();
         for block in tour() {
             match block {
-                Block::Commands(command) if command.starts_with("cargo run") => newcomer.serve(command),
+                Block::Commands(command) if command.contains(" -- serve ") => newcomer.serve(command),
                 Block::Commands(commands) => {
                     newcomer.read_on();
                     printed = newcomer.run(commands);
