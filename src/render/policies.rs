@@ -1,5 +1,9 @@
 //! The policies of a run: those below directories, and those that stand between the manifests themselves.
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use outrigger_engine::{CompiledPolicy, PolicyId, policy::NAMESPACED_KIND};
 use serde_json::Value;
@@ -61,7 +65,7 @@ pub fn load(
 }
 
 impl Policies {
-    fn read_directory(&mut self, directory: &PathBuf) {
+    fn read_directory(&mut self, directory: &Path) {
         let listing = match Listing::of(directory) {
             Ok(listing) => listing,
             Err(error) => {
