@@ -28,4 +28,5 @@ check:
 	cargo deny --all-features check
 
 bench:
-	cargo bench --bench engine
+	cargo bench --locked --bench engine
+	cargo bench --locked --bench admission
