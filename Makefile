@@ -34,7 +34,8 @@ check:
 	cargo deny --all-features check
 
 bench:
-	cargo bench --bench engine
+	cargo bench --locked --bench engine
+	cargo bench --locked --bench admission
 
 # Tries other injectors beside Outrigger: tests/comparison/README.md. Builds them with Go, which takes minutes the first time.
 COMPARISON := $(abspath $(or $(CARGO_TARGET_DIR),target))/comparison

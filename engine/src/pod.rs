@@ -1,7 +1,8 @@
-//! A borrowed view of a Pod's raw JSON: what the engine reads of it, in one pass over the bytes.
+//! A borrowed view of a Pod's raw JSON: what the engine reads of it.
 //!
 //! Nothing here decodes a whole Pod. Fields that the engine does not know are skipped, never kept and never written
-//! back; that is why a field from a newer Kubernetes survives an injection.
+//! back; that is why a field from a newer Kubernetes survives an injection. Policies are selected by `metadata`, so
+//! `spec` is skipped too, and read only when there is something to inject: most Pods get nothing.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,11 +15,11 @@ use serde_json::value::RawValue;
 
 use crate::text::Text;
 
-/// A Pod, or the template of one: `metadata` and `spec`, borrowed from their JSON.
+/// A Pod, or the template of one: its `metadata`, and `spec` as JSON, both borrowed.
 #[derive(Debug, Default)]
 pub struct PodView<'a> {
     metadata: Field<Object<Metadata<'a>>>,
-    pub(crate) spec: Spec<'a>,
+    spec: Option<&'a RawValue>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for PodView<'a> {
@@ -27,8 +28,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for PodView<'a> {
         struct Members<'a> {
             #[serde(borrow, default)]
             metadata: Field<Object<Metadata<'a>>>,
-            #[serde(borrow, default, deserialize_with = "spec_or_none")]
-            spec: Spec<'a>,
+            #[serde(borrow, default)]
+            spec: Option<&'a RawValue>,
         }
         let Object(Members { metadata, spec }) = Object::deserialize(deserializer)?;
         Ok(PodView { metadata, spec })
@@ -54,6 +55,18 @@ impl<'a> PodView<'a> {
     /// The value of a label.
     pub fn label(&self, key: &str) -> Option<&str> {
         self.metadata().and_then(|metadata| metadata.labels.get(key))
+    }
+
+    /// Reads `spec`, which may be missing or `null`.
+    ///
+    /// # Errors
+    /// When it does not have the shape of a Pod's.
+    pub(crate) fn read_spec(&self) -> Result<Spec<'a>, serde_json::Error> {
+        let Some(spec) = self.spec else {
+            return Ok(Spec::default());
+        };
+        let Object(spec) = serde_json::from_str::<Object<Spec<'a>>>(spec.get())?;
+        Ok(Spec { is_there: true, ..spec })
     }
 
     pub(crate) fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -385,11 +398,6 @@ fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(des
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-fn spec_or_none<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Spec<'a>, D::Error> {
-    let spec = Option::<Object<Spec<'a>>>::deserialize(deserializer)?;
-    Ok(spec.map_or_else(Spec::default, |Object(spec)| Spec { is_there: true, ..spec }))
-}
-
 fn has_items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(Option::<Vec<IgnoredAny>>::deserialize(deserializer)?.is_some_and(|items| !items.is_empty()))
 }
@@ -402,11 +410,11 @@ mod tests {
     fn absent_null_and_empty_are_three_things() {
         let view: PodView<'_> =
             serde_json::from_str(r#"{"metadata":{"annotations":null,"labels":{}},"spec":{"containers":[]}}"#).unwrap();
-        let metadata = view.metadata().unwrap();
+        let (metadata, spec) = (view.metadata().unwrap(), view.read_spec().unwrap());
         assert!(matches!(metadata.annotations, Field::Null));
         assert!(matches!(metadata.labels, Field::Present(_)));
-        assert!(matches!(view.spec.volumes, Field::Absent));
-        assert!(matches!(view.spec.containers, Field::Present(_)));
+        assert!(matches!(spec.volumes, Field::Absent));
+        assert!(matches!(spec.containers, Field::Present(_)));
     }
 
     #[test]
@@ -415,8 +423,11 @@ mod tests {
             r#"{"metadata":null,"spec":{"containers":[{"name":null,"ports":null,"envFrom":null}],"hostNetwork":null}}"#,
         )
         .unwrap();
-        assert_eq!(&*view.spec.containers.items()[0].name, "");
-        assert!(!view.spec.host_network);
+        let spec = view.read_spec().unwrap();
+        assert_eq!(&*spec.containers.items()[0].name, "");
+        assert!(spec.is_there && !spec.host_network);
+        let view: PodView<'_> = serde_json::from_str(r#"{"spec":null}"#).unwrap();
+        assert!(!view.read_spec().unwrap().is_there);
     }
 
     #[test]
@@ -436,8 +447,8 @@ mod tests {
                 {"name":"d","secret":null},{"name":"e","future":[1,{"readOnly":true}]},{"name":"f","future":7}]}}"#,
         )
         .unwrap();
-        let sources: Vec<_> = view
-            .spec
+        let spec = view.read_spec().unwrap();
+        let sources: Vec<_> = spec
             .volumes
             .items()
             .iter()
@@ -458,7 +469,8 @@ mod tests {
             r#"{"metadata":{"annotations":{"a":1}}}"#,
             r#"{"spec":{"containers":[{"ports":[{"containerPort":"80"}]}]}}"#,
         ] {
-            assert!(serde_json::from_str::<PodView<'_>>(pod).is_err(), "{pod}");
+            let outcome = serde_json::from_str(pod).and_then(|view: PodView<'_>| view.read_spec().map(drop));
+            assert!(outcome.is_err(), "{pod}");
         }
     }
 }

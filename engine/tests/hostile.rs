@@ -94,11 +94,6 @@ fn row_18_json_that_is_not_json_is_an_error() {
         r#"{"metadata":{"name":"\u12"}}"#,
         "{\"metadata\":{\"name\":\"a\nb\"}}",
         r#"{"metadata":{},"metadata":{}}"#,
-        r#"{"spec":{"containers":[],"containers":[]}}"#,
-        r#"{"spec":{"containers":[{"ports":[{"containerPort":1e999}]}]}}"#,
-        r#"{"spec":{"containers":[{"ports":[{"containerPort":99999999999999999999}]}]}}"#,
-        r#"{"spec":{"containers":[{"ports":[{"containerPort":80.5}]}]}}"#,
-        r#"{"spec":{"volumes":[{"name":"a","x":1e999}]}}"#,
         "{\"spec\":{}}x",
         "1",
         "\u{feff}{}",
@@ -106,6 +101,37 @@ fn row_18_json_that_is_not_json_is_an_error() {
         assert!(!survives(&snapshot, text), "{text}");
     }
     assert!(serde_json::from_slice::<PodView<'_>>(b"{\"metadata\":{\"name\":\"\xff\"}}").is_err());
+}
+
+/// The spec is read for those Pods only that get something.
+#[test]
+fn row_18_a_spec_that_is_none_is_told_and_nothing_is_added_to_it() {
+    let (all, none) = (everything(), snapshot(&[], &[], Settings::default()));
+    for text in [
+        r#"{"spec":[]}"#,
+        r#"{"spec":{"containers":{}}}"#,
+        r#"{"spec":{"containers":[],"containers":[]}}"#,
+        r#"{"spec":{"containers":[{"ports":[{"containerPort":1e999}]}]}}"#,
+        r#"{"spec":{"containers":[{"ports":[{"containerPort":99999999999999999999}]}]}}"#,
+        r#"{"spec":{"containers":[{"ports":[{"containerPort":80.5}]}]}}"#,
+        r#"{"spec":{"volumes":[{"name":"a","x":1e999}]}}"#,
+    ] {
+        let pod: PodView<'_> = serde_json::from_str(text).unwrap();
+        let request = PodRequest {
+            namespace: "team",
+            pod: &pod,
+            object: &|| serde_json::from_str(text).ok(),
+        };
+        assert_eq!(admit(&none, &request).verdict, Verdict::Unchanged);
+        let admission = admit(&all, &request);
+        assert!(
+            format!("{admission:?}").contains("the Pod's spec cannot be read"),
+            "{text}"
+        );
+        if let Verdict::Patched(patch) = &admission.verdict {
+            assert!(!String::from_utf8_lossy(patch).contains("\"/spec"), "{text}");
+        }
+    }
 }
 
 /// Of equal keys the last one counts, and numbers that fit nowhere are nobody's business while nobody reads them.

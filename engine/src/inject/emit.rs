@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::patch::{End, Patch, escaped};
@@ -11,104 +13,136 @@ use super::plan::{HelperId, Plan};
 use super::record::{DEFAULT_CONTAINER, INJECTED, SKIPPED};
 use super::{List, Slot};
 use crate::pod::{Field, Pairs};
+use crate::render::Written;
 
-type Entries<'c> = Vec<(&'c str, Cow<'c, str>)>;
+/// Keys and values, as text or as what is written already.
+type Entries<'c, V> = Vec<(&'c str, Cow<'c, V>)>;
 
 /// The patch; `None` when nothing is to be changed. `injected` and `skipped` are the values of our annotations, where
 /// they are to be written.
 pub(super) fn emit(plan: &Plan<'_>, injected: Option<&str>, skipped: Option<&str>) -> Option<Vec<u8>> {
     let mut patch = Patch::default();
     metadata(&mut patch, plan, injected, skipped);
-    let below_spec = spec(plan);
-    if !plan.pod.spec.is_there && !below_spec.is_empty() {
-        patch.add("/spec", &serde_json::Map::new());
+    if plan.spec.is_there {
+        spec(&mut patch, plan);
+    } else {
+        let mut below = Patch::default();
+        spec(&mut below, plan);
+        if !below.is_empty() {
+            patch.add(format_args!("/spec"), &serde_json::Map::new());
+        }
+        patch.append(below);
     }
-    patch.append(below_spec);
     patch.finish()
 }
 
-fn spec(plan: &Plan<'_>) -> Patch {
-    let mut patch = Patch::default();
-    let spec = &plan.pod.spec;
+fn spec(patch: &mut Patch, plan: &Plan<'_>) {
+    let spec = plan.spec;
     let added = &plan.additions;
-    let volumes: Vec<&Value> = added
+    let volumes: Vec<&Written<Value>> = added
         .volumes
         .iter()
         .map(|volume| &volume.value)
         .chain(plan.shared.volumes.iter().map(|v| &v.value))
         .collect();
-    patch.extend("/spec/volumes", &spec.volumes, End::Back, &volumes);
+    patch.extend(format_args!("/spec/volumes"), &spec.volumes, End::Back, &volumes);
     // Before the lists change: these go by the containers' present indices.
     for list in [List::Init, List::Main] {
-        Slot::all(list, plan.pod).for_each(|slot| container(&mut patch, plan, slot));
+        Slot::all(list, plan.spec).for_each(|slot| container(patch, plan, slot));
     }
-    newcomers(&mut patch, plan, List::Init);
-    newcomers(&mut patch, plan, List::Main);
+    newcomers(patch, plan, List::Init);
+    newcomers(patch, plan, List::Main);
     let secrets: Vec<&Value> = added.image_pull_secrets.iter().map(|(_, value)| *value).collect();
-    patch.extend("/spec/imagePullSecrets", &spec.image_pull_secrets, End::Back, &secrets);
+    patch.extend(
+        format_args!("/spec/imagePullSecrets"),
+        &spec.image_pull_secrets,
+        End::Back,
+        &secrets,
+    );
     let aliases: Vec<Value> = added
         .host_aliases
         .iter()
         .map(|alias| serde_json::json!({"ip": alias.ip, "hostnames": alias.hostnames}))
         .collect();
-    patch.extend("/spec/hostAliases", &spec.host_aliases, End::Back, &aliases);
+    patch.extend(
+        format_args!("/spec/hostAliases"),
+        &spec.host_aliases,
+        End::Back,
+        &aliases,
+    );
     if added.share_process_namespace {
-        patch.add("/spec/shareProcessNamespace", &true);
+        patch.add(format_args!("/spec/shareProcessNamespace"), &true);
     }
-    patch
 }
 
 fn metadata(patch: &mut Patch, plan: &Plan<'_>, injected: Option<&str>, skipped: Option<&str>) {
-    let mut labels: Entries<'_> = plan
+    let mut labels: Entries<'_, str> = plan
         .additions
         .labels
         .iter()
         .map(|(key, value)| (*key, Cow::from(*value)))
         .collect();
-    let mut annotations: Entries<'_> = plan
+    let mut annotations: Entries<'_, Written<String>> = plan
         .additions
         .annotations
         .iter()
-        .map(|(key, value)| (*key, Cow::from(&**value)))
+        .map(|(key, value)| (*key, Cow::Borrowed(&**value)))
         .collect();
+    let written = |value: &str| Cow::Owned(Written::new(value.to_owned()));
     if let Some(injected) = injected {
         let carries_some = !injected.is_empty();
         labels.extend((carries_some && plan.pod.label(INJECTED) != Some("true")).then_some((INJECTED, "true".into())));
         let differs = plan.pod.annotation(INJECTED) != Some(injected);
-        annotations.extend(differs.then_some((INJECTED, injected.into())));
+        annotations.extend(differs.then(|| (INJECTED, written(injected))));
         if carries_some && plan.pod.annotation(DEFAULT_CONTAINER).is_none() {
             annotations.extend(
                 plan.displaced_first_container()
-                    .map(|name| (DEFAULT_CONTAINER, name.into())),
+                    .map(|name| (DEFAULT_CONTAINER, written(name))),
             );
         }
     }
-    annotations.extend(skipped.map(|skipped| (SKIPPED, skipped.into())));
+    annotations.extend(skipped.map(|skipped| (SKIPPED, written(skipped))));
     match plan.pod.metadata() {
         Some(there) => {
-            members(patch, "/metadata/annotations", &there.annotations, &annotations);
-            members(patch, "/metadata/labels", &there.labels, &labels);
+            members(
+                patch,
+                format_args!("/metadata/annotations"),
+                &there.annotations,
+                &annotations,
+            );
+            members(patch, format_args!("/metadata/labels"), &there.labels, &labels);
         }
         None if labels.is_empty() && annotations.is_empty() => {}
         None => {
-            let maps = [("annotations", &annotations), ("labels", &labels)];
-            let maps = maps.into_iter().filter(|(_, entries)| !entries.is_empty());
-            let metadata: BTreeMap<&str, BTreeMap<_, _>> = maps
-                .map(|(name, entries)| (name, entries.iter().cloned().collect()))
-                .collect();
-            patch.add("/metadata", &metadata);
+            let metadata = NewMetadata {
+                annotations: annotations.into_iter().collect(),
+                labels: labels.into_iter().collect(),
+            };
+            patch.add(format_args!("/metadata"), &metadata);
         }
     }
 }
 
-fn members(patch: &mut Patch, path: &str, there: &Field<Pairs<'_>>, entries: &Entries<'_>) {
+/// For a Pod that has none.
+#[derive(Serialize)]
+struct NewMetadata<'c> {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<&'c str, Cow<'c, Written<String>>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<&'c str, Cow<'c, str>>,
+}
+
+fn members<V>(patch: &mut Patch, path: fmt::Arguments<'_>, there: &Field<Pairs<'_>>, entries: &Entries<'_, V>)
+where
+    V: Serialize + ToOwned<Owned: Serialize> + ?Sized,
+{
     if entries.is_empty() {
         return;
     }
     if there.is_object() {
         entries
             .iter()
-            .for_each(|(key, value)| patch.add(&format!("{path}/{}", escaped(key)), value));
+            .for_each(|(key, value)| patch.add(format_args!("{path}/{}", escaped(key)), value));
     } else {
         patch.add(
             path,
@@ -122,19 +156,20 @@ fn members(patch: &mut Patch, path: &str, there: &Field<Pairs<'_>>, entries: &En
 
 /// Variables and mounts for a container that the Pod has.
 fn container(patch: &mut Patch, plan: &Plan<'_>, slot: Slot) {
-    let Some(container) = slot.of(plan.pod) else { return };
+    let Some(container) = slot.of(plan.spec) else { return };
     let env = plan.additions.env.get(&slot).into_iter().flatten();
-    let env: Vec<&Value> = env.map(|variable| &variable.value).collect();
+    let env: Vec<&Written<Value>> = env.map(|variable| &variable.value).collect();
     let mounts = plan.additions.mounts.get(&slot).into_iter().flatten();
     let shared = plan.shared.app_mounts.get(&slot).into_iter().flatten();
-    let mounts: Vec<&Value> = mounts.copied().chain(shared).map(|mount| &mount.value).collect();
+    let shared = shared.map(|mount| &**mount);
+    let mounts: Vec<&Written<Value>> = mounts.copied().chain(shared).map(|mount| &mount.value).collect();
     if env.is_empty() && mounts.is_empty() {
         return;
     }
-    let path = format!("{}/{}", path_of(slot.list), slot.index);
-    patch.extend(&format!("{path}/env"), &container.env, End::Front, &env);
+    let (list, index) = (path_of(slot.list), slot.index);
+    patch.extend(format_args!("{list}/{index}/env"), &container.env, End::Front, &env);
     patch.extend(
-        &format!("{path}/volumeMounts"),
+        format_args!("{list}/{index}/volumeMounts"),
         &container.volume_mounts,
         End::Back,
         &mounts,
@@ -156,11 +191,11 @@ fn newcomers(patch: &mut Patch, plan: &Plan<'_>, list: List) {
     }
     let path = path_of(list);
     let is_empty = match list {
-        List::Init => plan.pod.spec.init_containers.items().is_empty(),
-        List::Main => plan.pod.spec.containers.items().is_empty(),
+        List::Init => plan.spec.init_containers.items().is_empty(),
+        List::Main => plan.spec.containers.items().is_empty(),
     };
     if is_empty {
-        patch.begin(path);
+        patch.begin(format_args!("{path}"));
         for (index, item) in order.iter().enumerate() {
             patch.raw(if index == 0 { "[" } else { "," });
             if let Item::New(number) = item {
@@ -174,7 +209,7 @@ fn newcomers(patch: &mut Patch, plan: &Plan<'_>, list: List) {
     // In ascending order, so that everything before a place is there when it is filled.
     for (index, item) in order.iter().enumerate() {
         if let Item::New(number) = item {
-            patch.begin(&format!("{path}/{index}"));
+            patch.begin(format_args!("{path}/{index}"));
             newcomer(patch, plan, ids[*number]);
             patch.end();
         }
@@ -190,7 +225,7 @@ fn newcomer(patch: &mut Patch, plan: &Plan<'_>, id: HelperId) {
         .iter()
         .filter(|(other, _)| *other == id)
         .map(|(_, mount)| &mount.value);
-    let mounts: Vec<&Value> = helper.mounts.iter().map(|mount| &mount.value).chain(shared).collect();
+    let mounts: Vec<&Written<Value>> = helper.mounts.iter().map(|mount| &mount.value).chain(shared).collect();
     if !mounts.is_empty() {
         patch.raw(",\"volumeMounts\":");
         patch.json(&mounts);

@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::admission::{Admission, PodRequest};
 use crate::compile::{Body, CompiledPolicy};
 use crate::params;
-use crate::pod::PodView;
+use crate::pod::{PodView, Spec};
 use crate::policy::Enforcement;
 use crate::request::{self, Wishes};
 use crate::select::{self, Because, Choice, Choices, Subject};
@@ -120,18 +120,20 @@ impl<'a> Inputs<'a> {
         for (policy, why) in choices.not_selected {
             answer.decide(policy, select::Selection::NotSelected(why).reason());
         }
-        let mut candidates = Vec::with_capacity(choices.selected.len());
+        let (spec, selected) = self.read_spec(choices.selected, &mut answer);
+        let mut candidates = Vec::with_capacity(selected.len());
         let mut other_versions = Vec::new();
-        for choice in choices.selected {
-            match self.prepare(choice, &mut answer) {
+        for choice in selected {
+            match self.prepare(choice, &spec, &mut answer) {
                 Prepared::Candidate(candidate) => candidates.push(*candidate),
                 Prepared::OtherVersion(slots) => other_versions.extend(slots),
                 Prepared::Done => {}
             }
         }
-        self.tell_owners_apart(&mut candidates);
+        tell_owners_apart(&mut candidates, &spec);
         let mut plan = Plan::new(
             self.pod,
+            &spec,
             self.snapshot.settings(),
             self.objects,
             &candidates,
@@ -159,22 +161,25 @@ impl<'a> Inputs<'a> {
         answer.finish(patch)
     }
 
-    /// A container that is one policy's own is not a stranger to another that has the same name for its own.
-    fn tell_owners_apart(&self, candidates: &mut [Candidate<'_>]) {
-        let owned = candidates.iter().flat_map(|candidate| &candidate.present);
-        let owned: Vec<Slot> = owned.filter_map(Presence::slot).collect();
-        for candidate in candidates {
-            for (helper, presence) in candidate.rendered.helpers.iter().zip(&mut candidate.present) {
-                let is_owned = || Slot::named(&helper.name, self.pod).is_some_and(|slot| owned.contains(&slot));
-                if matches!(presence, Presence::Foreign(_)) && is_owned() {
-                    *presence = Presence::OfAnotherPolicy;
+    /// The Pod's `spec`, when policies are selected, and those that can go on.
+    fn read_spec(&self, selected: Vec<Choice<'a>>, answer: &mut Answer) -> (Spec<'a>, Vec<Choice<'a>>) {
+        if selected.is_empty() {
+            return (Spec::default(), selected);
+        }
+        match self.pod.read_spec() {
+            Ok(spec) => (spec, selected),
+            Err(error) => {
+                for choice in selected {
+                    let message = format!("the Pod's spec cannot be read: {error}; write it as core/v1 has it");
+                    answer.fail(choice, Failure::bad_value(message));
                 }
+                (Spec::default(), Vec::new())
             }
         }
     }
 
     /// Everything about one selected policy that does not depend on the others.
-    fn prepare(&self, choice: Choice<'a>, answer: &mut Answer) -> Prepared<'a> {
+    fn prepare(&self, choice: Choice<'a>, spec: &Spec<'_>, answer: &mut Answer) -> Prepared<'a> {
         let policy = choice.policy;
         if policy.head().paused {
             answer.pause(policy);
@@ -208,7 +213,7 @@ impl<'a> Inputs<'a> {
                 .rendered
                 .helpers
                 .iter()
-                .map(|helper| Slot::named(&helper.name, self.pod))
+                .map(|helper| Slot::named(&helper.name, spec))
                 .collect();
             // A record without the containers is no record.
             if let Some(slots) = slots.filter(|slots| !slots.is_empty()) {
@@ -220,7 +225,7 @@ impl<'a> Inputs<'a> {
             .rendered
             .helpers
             .iter()
-            .map(|helper| self.presence(helper, &candidate))
+            .map(|helper| self.presence(helper, &candidate, spec))
             .collect();
         Prepared::Candidate(Box::new(candidate))
     }
@@ -288,8 +293,8 @@ impl<'a> Inputs<'a> {
         self.pod.annotations().any(|(key, _)| is_for(key)) || self.namespace.annotations.keys().any(|key| is_for(key))
     }
 
-    fn presence(&self, helper: &crate::render::Helper, candidate: &Candidate<'_>) -> Presence {
-        let Some(slot) = Slot::named(&helper.name, self.pod) else {
+    fn presence(&self, helper: &crate::render::Helper, candidate: &Candidate<'_>, spec: &Spec<'_>) -> Presence {
+        let Some(slot) = Slot::named(&helper.name, spec) else {
             return Presence::Absent;
         };
         let native = helper.is_native(self.snapshot.settings());
@@ -353,6 +358,20 @@ impl<'a> Inputs<'a> {
             Err(message) => {
                 injected.remove(policy.name());
                 answer.fail(candidate.choice, Failure::new(message));
+            }
+        }
+    }
+}
+
+/// A container that is one policy's own is not a stranger to another that has the same name for its own.
+fn tell_owners_apart(candidates: &mut [Candidate<'_>], spec: &Spec<'_>) {
+    let owned = candidates.iter().flat_map(|candidate| &candidate.present);
+    let owned: Vec<Slot> = owned.filter_map(Presence::slot).collect();
+    for candidate in candidates {
+        for (helper, presence) in candidate.rendered.helpers.iter().zip(&mut candidate.present) {
+            let is_owned = || Slot::named(&helper.name, spec).is_some_and(|slot| owned.contains(&slot));
+            if matches!(presence, Presence::Foreign(_)) && is_owned() {
+                *presence = Presence::OfAnotherPolicy;
             }
         }
     }

@@ -1,9 +1,16 @@
 //! Writes a JSON Patch (RFC 6902) straight into bytes: `add` operations only, each under a parent that is proven to be
 //! there when it is applied.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::io::Write;
+
 use serde::Serialize;
 
 use crate::pod::Field;
+
+/// Bytes that hold most patches: they are a container, its files and some mounts.
+const USUAL_LENGTH: usize = 4096;
 
 /// A patch under construction.
 #[derive(Debug, Default)]
@@ -21,13 +28,17 @@ impl Patch {
         Some(self.bytes)
     }
 
-    /// Begins an operation on `path`, a JSON Pointer already escaped; the value follows, then [`Patch::end`].
-    pub(crate) fn begin(&mut self, path: &str) {
+    /// Begins an operation on `path`, a JSON Pointer in which keys are [`escaped`]; the value follows, then [`Patch::end`].
+    pub(crate) fn begin(&mut self, path: fmt::Arguments<'_>) {
+        if self.bytes.is_empty() {
+            self.bytes.reserve(USUAL_LENGTH);
+        }
         self.bytes
             .extend_from_slice(if self.bytes.is_empty() { b"[" } else { b"," });
-        self.bytes.extend_from_slice(br#"{"op":"add","path":"#);
-        self.json(path);
-        self.bytes.extend_from_slice(br#","value":"#);
+        self.bytes.extend_from_slice(br#"{"op":"add","path":""#);
+        // Writing to a vector does not fail.
+        let _ = self.bytes.write_fmt(path);
+        self.bytes.extend_from_slice(br#"","value":"#);
     }
 
     pub(crate) fn end(&mut self) {
@@ -47,7 +58,7 @@ impl Patch {
     }
 
     /// One whole operation.
-    pub(crate) fn add(&mut self, path: &str, value: &(impl Serialize + ?Sized)) {
+    pub(crate) fn add(&mut self, path: fmt::Arguments<'_>, value: &(impl Serialize + ?Sized)) {
         self.begin(path);
         self.json(value);
         self.end();
@@ -65,14 +76,20 @@ impl Patch {
     }
 
     /// Adds items at the front or the end of a list that may be absent, `null` or empty.
-    pub(crate) fn extend<V: Serialize, T>(&mut self, path: &str, list: &Field<Vec<T>>, end: End, items: &[V]) {
+    pub(crate) fn extend<V: Serialize, T>(
+        &mut self,
+        path: fmt::Arguments<'_>,
+        list: &Field<Vec<T>>,
+        end: End,
+        items: &[V],
+    ) {
         match list {
             _ if items.is_empty() => {}
             Field::Present(there) if !there.is_empty() => {
                 for (index, item) in items.iter().enumerate() {
                     match end {
-                        End::Front => self.add(&format!("{path}/{index}"), item),
-                        End::Back => self.add(&format!("{path}/-"), item),
+                        End::Front => self.add(format_args!("{path}/{index}"), item),
+                        End::Back => self.add(format_args!("{path}/-"), item),
                     }
                 }
             }
@@ -88,7 +105,38 @@ pub(crate) enum End {
     Back,
 }
 
-/// A key as one part of a JSON Pointer (RFC 6901).
-pub(crate) fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
+/// A key as one part of a JSON Pointer (RFC 6901), in a JSON string.
+pub(crate) fn escaped(key: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if key.bytes().all(is_plain) {
+        return key.into();
+    }
+    let mut escaped = String::with_capacity(key.len() + 8);
+    for character in key.chars() {
+        match character {
+            '~' => escaped.push_str("~0"),
+            '/' => escaped.push_str("~1"),
+            '"' | '\\' => escaped.extend(['\\', character]),
+            control if control < ' ' => escaped.push_str(&format!("\\u{:04x}", u32::from(control))),
+            other => escaped.push(other),
+        }
+    }
+    escaped.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn a_key_stays_itself_as_part_of_a_path() {
+        for key in ["plain.key", "a/b~c", "q\"uo\\te", "li\nne\u{1}", "é/漢"] {
+            let mut patch = Patch::default();
+            patch.add(format_args!("/m/{}", escaped(key)), &1);
+            let patch: Value = serde_json::from_slice(&patch.finish().unwrap()).unwrap();
+            let pointer = format!("/m/{}", key.replace('~', "~0").replace('/', "~1"));
+            assert_eq!(patch[0]["path"], pointer);
+        }
+    }
 }

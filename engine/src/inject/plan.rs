@@ -3,6 +3,7 @@
 mod application;
 mod attempt;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -17,9 +18,9 @@ use super::record::Record;
 use super::shared::{self, Resolution, Situation, Wish};
 use super::{List, Slot};
 use crate::compile::Body;
-use crate::pod::PodView;
+use crate::pod::{PodView, Spec};
 use crate::policy::{Enforcement, Position};
-use crate::render::{EnvVar, Helper, HostAlias, Kind, MaybeOwned, Mount, PortClaim, Volume};
+use crate::render::{EnvVar, Helper, HostAlias, Kind, MaybeOwned, Mount, PortClaim, Volume, Written};
 use crate::select::Choice;
 use crate::snapshot::Settings;
 
@@ -86,7 +87,7 @@ pub(crate) struct Additions<'c> {
     pub(crate) env: BTreeMap<Slot, Vec<&'c EnvVar>>,
     pub(crate) mounts: BTreeMap<Slot, Vec<&'c Mount>>,
     pub(crate) labels: Vec<(&'c str, &'c str)>,
-    pub(crate) annotations: Vec<(&'c str, std::borrow::Cow<'c, str>)>,
+    pub(crate) annotations: Vec<(&'c str, Cow<'c, Written<String>>)>,
     pub(crate) image_pull_secrets: Vec<(&'c str, &'c Value)>,
     pub(crate) host_aliases: Vec<&'c HostAlias>,
     pub(crate) share_process_namespace: bool,
@@ -124,13 +125,14 @@ pub(crate) struct Step<'c> {
     claims: Additions<'c>,
     delta: Additions<'c>,
     warnings: Vec<String>,
-    shared: Resolution,
+    shared: Resolution<'c>,
     orders: Orders,
 }
 
 /// The additions of all accepted policies.
 pub(crate) struct Plan<'c> {
     pub(crate) pod: &'c PodView<'c>,
+    pub(crate) spec: &'c Spec<'c>,
     settings: &'c Settings,
     objects: &'c Objects<'c>,
     candidates: &'c [Candidate<'c>],
@@ -142,7 +144,7 @@ pub(crate) struct Plan<'c> {
     /// contradicts it must fail in both calls, for the same reason.
     claims: Additions<'c>,
     pub(crate) additions: Additions<'c>,
-    pub(crate) shared: Resolution,
+    pub(crate) shared: Resolution<'c>,
     pub(crate) orders: Orders,
     warnings: Vec<String>,
 }
@@ -151,6 +153,7 @@ impl<'c> Plan<'c> {
     /// A plan in which nothing is accepted yet.
     pub(crate) fn new(
         pod: &'c PodView<'c>,
+        spec: &'c Spec<'c>,
         settings: &'c Settings,
         objects: &'c Objects<'c>,
         candidates: &'c [Candidate<'c>],
@@ -162,17 +165,18 @@ impl<'c> Plan<'c> {
             .chain(other_versions.iter().copied())
             .collect();
         let of_app = |slot: &Slot| {
-            let name = slot.of(pod).map_or("", |container| &container.name);
+            let name = slot.of(spec).map_or("", |container| &container.name);
             !ours.contains(slot) && !settings.mesh_containers.iter().any(|mesh| mesh == name)
         };
-        let app = Slot::all(List::Main, pod).filter(of_app).collect();
-        let app_init = Slot::all(List::Init, pod).filter(of_app).collect();
-        let others = Slot::all(List::Init, pod)
-            .chain(Slot::all(List::Main, pod))
+        let app = Slot::all(List::Main, spec).filter(of_app).collect();
+        let app_init = Slot::all(List::Init, spec).filter(of_app).collect();
+        let others = Slot::all(List::Init, spec)
+            .chain(Slot::all(List::Main, spec))
             .filter(|slot| !ours.contains(slot))
             .collect();
         Plan {
             pod,
+            spec,
             settings,
             objects,
             candidates,
@@ -196,7 +200,7 @@ impl<'c> Plan<'c> {
             Some(item) => *item == Item::Existing(first.index),
             None => first.index == 0,
         };
-        (!is_first).then(|| first.of(self.pod).map_or("", |container| &*container.name))
+        (!is_first).then(|| first.of(self.spec).map_or("", |container| &*container.name))
     }
 
     pub(crate) fn candidate(&self, index: usize) -> &'c Candidate<'c> {
@@ -283,7 +287,7 @@ impl<'c> Plan<'c> {
         warnings
     }
 
-    fn resolve_shared(&self, index: usize, delta: &Additions<'c>) -> Result<Resolution, String> {
+    fn resolve_shared(&self, index: usize, delta: &Additions<'c>) -> Result<Resolution<'c>, String> {
         let mut wishes = Vec::new();
         for candidate in self.accepted.iter().copied().chain([index]) {
             for (number, helper) in self.candidates[candidate].rendered.helpers.iter().enumerate() {
@@ -303,7 +307,7 @@ impl<'c> Plan<'c> {
         append_lists(&mut mounts, delta.mounts.clone());
         let volumes: Vec<_> = self.additions.volumes.iter().chain(&delta.volumes).copied().collect();
         let situation = Situation {
-            pod: self.pod,
+            spec: self.spec,
             app: &self.app,
             others: &self.others,
             mounts: &mounts,
@@ -316,7 +320,7 @@ impl<'c> Plan<'c> {
     }
 
     /// Drops volumes of our own that the Pod has already.
-    fn keep_new_volumes(&self, resolution: &mut Resolution, trusts_record: bool) -> Result<(), String> {
+    fn keep_new_volumes(&self, resolution: &mut Resolution<'c>, trusts_record: bool) -> Result<(), String> {
         let volumes = std::mem::take(&mut resolution.volumes);
         for volume in volumes {
             if !self.has_volume(&volume, trusts_record)? {
@@ -334,7 +338,7 @@ impl<'c> Plan<'c> {
                 resolution.helper_mounts.push((id, mount));
                 continue;
             };
-            match mount_at(slot.of(self.pod), &mount.path) {
+            match mount_at(slot.of(self.spec), &mount.path) {
                 Some(there) if *there.name == *mount.volume => {}
                 Some(there) => {
                     return Err(format!(
@@ -353,7 +357,6 @@ impl<'c> Plan<'c> {
     /// Whether the Pod has a volume that is ours.
     fn has_volume(&self, volume: &Volume, trusts_record: bool) -> Result<bool, String> {
         if !self
-            .pod
             .spec
             .volumes
             .items()
@@ -376,7 +379,7 @@ impl<'c> Plan<'c> {
 
     /// The containers that are there. Our own still have their wishes about those that are to come.
     fn existing(&self, list: List, index: usize) -> Vec<Existing<'c>> {
-        let containers = Slot::all(list, self.pod).filter_map(|slot| slot.of(self.pod));
+        let containers = Slot::all(list, self.spec).filter_map(|slot| slot.of(self.spec));
         let mut existing: Vec<Existing<'c>> = containers.map(|c| Existing::unwilling(&c.name)).collect();
         for candidate in self.accepted.iter().copied().chain([index]) {
             let candidate = &self.candidates[candidate];

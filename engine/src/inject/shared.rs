@@ -4,14 +4,14 @@
 //! added and mounted on both sides. Paths are resolved shortest first over all policies, so that the result does not
 //! depend on the order in which policies were loaded.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use super::{Slot, own};
-use crate::names;
-use crate::pod::{Container, PodView, VolumeMount};
-use crate::render::{Mount, SharedVolume, Volume, outside_system_directories};
+use crate::pod::{Container, Spec, VolumeMount};
+use crate::render::{Mount, SharedVolume, Volume, Written, outside_system_directories};
 
 /// A helper that wants to share a directory.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ pub(crate) struct Wish<'c> {
 
 /// What the Pod and the plan have so far.
 pub(crate) struct Situation<'c> {
-    pub(crate) pod: &'c PodView<'c>,
+    pub(crate) spec: &'c Spec<'c>,
     /// The application's containers.
     pub(crate) app: &'c [Slot],
     /// All containers that are not ours, for those that are named.
@@ -41,29 +41,29 @@ pub(crate) struct Situation<'c> {
 
 /// What sharing comes to.
 #[derive(Debug, Default)]
-pub(crate) struct Resolution {
-    pub(crate) volumes: Vec<Volume>,
-    pub(crate) app_mounts: BTreeMap<Slot, Vec<Mount>>,
-    pub(crate) helper_mounts: Vec<((usize, usize), Mount)>,
+pub(crate) struct Resolution<'c> {
+    pub(crate) volumes: Vec<Cow<'c, Volume>>,
+    pub(crate) app_mounts: BTreeMap<Slot, Vec<Cow<'c, Mount>>>,
+    pub(crate) helper_mounts: Vec<((usize, usize), Cow<'c, Mount>)>,
     /// By helper.
     pub(crate) warnings: Vec<((usize, usize), String)>,
 }
 
 /// A mount that covers a shared path.
 #[derive(Debug, Clone)]
-struct Covering {
-    container: String,
-    volume: String,
-    mount_path: String,
-    sub_path: String,
-    sub_path_expr: String,
-    propagation: String,
+struct Covering<'c> {
+    container: &'c str,
+    volume: Cow<'c, str>,
+    mount_path: Cow<'c, str>,
+    sub_path: Cow<'c, str>,
+    sub_path_expr: Cow<'c, str>,
+    propagation: Cow<'c, str>,
     slot: Slot,
     /// Where in the volume the shared path is.
     place: String,
 }
 
-impl Covering {
+impl Covering<'_> {
     /// The volume, and which part of it the path is in.
     fn described(&self) -> String {
         match self.place.as_str() {
@@ -77,8 +77,8 @@ impl Covering {
 ///
 /// # Errors
 /// Why a directory cannot be shared.
-pub(crate) fn resolve(wishes: &[Wish<'_>], situation: &Situation<'_>) -> Result<Resolution, String> {
-    let mut ordered: Vec<&Wish<'_>> = wishes.iter().collect();
+pub(crate) fn resolve<'c>(wishes: &[Wish<'c>], situation: &Situation<'_>) -> Result<Resolution<'c>, String> {
+    let mut ordered: Vec<&Wish<'c>> = wishes.iter().collect();
     // Stable: wishes for one path stay in planning order.
     ordered.sort_by(|a, b| {
         let key = |wish: &Wish<'_>| wish.shared.path.matches('/').count();
@@ -96,11 +96,11 @@ pub(crate) fn resolve(wishes: &[Wish<'_>], situation: &Situation<'_>) -> Result<
     Ok(resolution)
 }
 
-impl Resolution {
-    fn grant(&mut self, wish: &Wish<'_>, situation: &Situation<'_>) -> Result<(), String> {
+impl<'c> Resolution<'c> {
+    fn grant(&mut self, wish: &Wish<'c>, situation: &Situation<'_>) -> Result<(), String> {
         let targets = targets(wish, situation)?;
         let path = &wish.shared.path;
-        let covering: Vec<Covering> = targets
+        let covering: Vec<Covering<'_>> = targets
             .iter()
             .filter_map(|slot| self.covering(*slot, path, situation))
             .collect();
@@ -118,27 +118,29 @@ impl Resolution {
             ));
         }
         let nearest = covering.iter().max_by_key(|covering| covering.mount_path.len());
-        let mount = match nearest {
-            // An earlier call added it; policies that share it must still agree.
-            Some(covering) if covering.volume == volume_name(path) && covering.mount_path == *path => {
-                self.new_volume(wish)?
-            }
-            Some(covering) => {
+        let shared = wish.shared;
+        let (mount, in_helper) = match nearest {
+            // Our own volume may be there from an earlier call; policies that share it must still agree.
+            Some(covering) if covering.volume != shared.volume.name || covering.mount_path != *path => {
                 self.check_copy(covering, wish, situation)?;
-                mount_like(covering)
+                let mount = mount_like(covering, false);
+                (Cow::Owned(mount), Cow::Owned(mount_like(covering, shared.read_only)))
             }
-            None => self.new_volume(wish)?,
+            _ => {
+                self.new_volume(wish)?;
+                (Cow::Borrowed(&shared.app_mount), Cow::Borrowed(&shared.helper_mount))
+            }
         };
         let mounted: BTreeSet<Slot> = covering.iter().map(|covering| covering.slot).collect();
         for slot in targets.into_iter().filter(|slot| !mounted.contains(slot)) {
             self.app_mounts.entry(slot).or_default().push(mount.clone());
         }
-        self.mount_in_helper(wish, mount)
+        self.mount_in_helper(wish, in_helper)
     }
 
     /// Where the application mounts a volume below one that we add, its own counts, and the others get it too.
-    fn without_ours_above(&self, mut covering: Vec<Covering>) -> Vec<Covering> {
-        let is_ours = |one: &Covering| self.volumes.iter().any(|volume| volume.name == one.volume);
+    fn without_ours_above<'s>(&self, mut covering: Vec<Covering<'s>>) -> Vec<Covering<'s>> {
+        let is_ours = |one: &Covering<'_>| self.volumes.iter().any(|volume| volume.name == one.volume);
         let theirs = covering.iter().filter(|one| !is_ours(one));
         if let Some(depth) = theirs.map(|one| one.mount_path.len()).max() {
             covering.retain(|one| !is_ours(one) || one.mount_path.len() >= depth);
@@ -154,7 +156,7 @@ impl Resolution {
             granted.any(|(_, mount)| mount.path == there) || wish.mounts.iter().any(|own| own.path == there)
         };
         let slots = targets(wish, situation).unwrap_or_default();
-        let containers = slots.iter().filter_map(|slot| slot.of(situation.pod));
+        let containers = slots.iter().filter_map(|slot| slot.of(situation.spec));
         let mounts =
             containers.flat_map(|container| container.volume_mounts.items().iter().map(move |m| (container, m)));
         let hidden = mounts.filter(|(_, mount)| {
@@ -172,12 +174,7 @@ impl Resolution {
             .extend(warnings.into_iter().map(|warning| (wish.helper, warning)));
     }
 
-    fn mount_in_helper(&mut self, wish: &Wish<'_>, mut mount: Mount) -> Result<(), String> {
-        if wish.shared.read_only
-            && let Some(members) = mount.value.as_object_mut()
-        {
-            members.insert("readOnly".into(), true.into());
-        }
+    fn mount_in_helper(&mut self, wish: &Wish<'_>, mount: Cow<'c, Mount>) -> Result<(), String> {
         if let Some(own) = wish.mounts.iter().find(|own| hides(own, &mount, wish)) {
             return Err(format!(
                 "container \"{}\" mounts volume \"{}\" at {} itself, which hides the directory; mount that elsewhere",
@@ -217,39 +214,37 @@ impl Resolution {
     }
 
     /// An empty volume of our own.
-    fn new_volume(&mut self, wish: &Wish<'_>) -> Result<Mount, String> {
-        let path = &wish.shared.path;
-        let name = volume_name(path);
-        let limits = wish.shared.empty_dir.as_ref();
-        match self.volumes.iter_mut().find(|volume| volume.name == name) {
-            Some(volume) => agree_on_limits(volume, limits)?,
-            None => self.volumes.push(Volume {
-                value: json!({"name": name, "emptyDir": limits.cloned().unwrap_or_default()}),
-                name: name.clone(),
-            }),
+    fn new_volume(&mut self, wish: &Wish<'c>) -> Result<(), String> {
+        let wanted = &wish.shared.volume;
+        match self.volumes.iter_mut().find(|volume| volume.name == wanted.name) {
+            Some(volume) => agree_on_limits(volume, wish.shared.empty_dir.as_ref()),
+            None => {
+                self.volumes.push(Cow::Borrowed(wanted));
+                Ok(())
+            }
         }
-        Ok(Mount {
-            value: json!({"name": name, "mountPath": path}),
-            volume: name,
-            path: path.clone(),
-        })
     }
 
     /// The mount of one container that a path is in: the deepest.
-    fn covering(&self, slot: Slot, path: &str, situation: &Situation<'_>) -> Option<Covering> {
-        let container = slot.of(situation.pod)?;
-        let own = container.volume_mounts.items().iter().map(|mount| Covering {
-            container: container.name.to_string(),
-            volume: mount.name.to_string(),
-            mount_path: trimmed(&mount.mount_path).to_owned(),
-            sub_path: mount.sub_path.to_string(),
-            sub_path_expr: mount.sub_path_expr.to_string(),
-            propagation: mount.mount_propagation.to_string(),
+    fn covering<'s>(&self, slot: Slot, path: &str, situation: &Situation<'s>) -> Option<Covering<'s>> {
+        let container = slot.of(situation.spec)?;
+        let covers = |mount_path: &str| below(mount_path, path).is_some();
+        let own = container.volume_mounts.items().iter();
+        let own = own.filter(|mount| covers(trimmed(&mount.mount_path)));
+        let own = own.map(|mount| Covering {
+            container: &container.name,
+            volume: Cow::Borrowed(&mount.name),
+            mount_path: Cow::Borrowed(trimmed(&mount.mount_path)),
+            sub_path: Cow::Borrowed(&mount.sub_path),
+            sub_path_expr: Cow::Borrowed(&mount.sub_path_expr),
+            propagation: Cow::Borrowed(&mount.mount_propagation),
             slot,
             place: String::new(),
         });
         let planned = situation.mounts.get(&slot).into_iter().flatten().copied();
-        let planned = planned.chain(self.app_mounts.get(&slot).into_iter().flatten());
+        let shared = self.app_mounts.get(&slot).into_iter().flatten();
+        let planned = planned.chain(shared.map(|mount| &**mount));
+        let planned = planned.filter(|mount| covers(&mount.path));
         let planned = planned.map(|mount| {
             let text = |key: &str| {
                 mount
@@ -258,11 +253,12 @@ impl Resolution {
                     .and_then(Value::as_str)
                     .unwrap_or_default()
                     .to_owned()
+                    .into()
             };
             Covering {
-                container: container.name.to_string(),
-                volume: mount.volume.clone(),
-                mount_path: mount.path.clone(),
+                container: &container.name,
+                volume: mount.volume.clone().into(),
+                mount_path: mount.path.clone().into(),
                 sub_path: text("subPath"),
                 sub_path_expr: text("subPathExpr"),
                 propagation: text("mountPropagation"),
@@ -270,10 +266,7 @@ impl Resolution {
                 place: String::new(),
             }
         });
-        let mut deepest = own
-            .chain(planned)
-            .filter(|covering| below(&covering.mount_path, path).is_some())
-            .max_by_key(|covering| covering.mount_path.len())?;
+        let mut deepest = own.chain(planned).max_by_key(|covering| covering.mount_path.len())?;
         let rest = below(&deepest.mount_path, path)?;
         let start = if deepest.sub_path_expr.is_empty() {
             &deepest.sub_path
@@ -285,7 +278,12 @@ impl Resolution {
     }
 
     /// Whether the helper can mount what the application mounts.
-    fn check_copy(&mut self, covering: &Covering, wish: &Wish<'_>, situation: &Situation<'_>) -> Result<(), String> {
+    fn check_copy(
+        &mut self,
+        covering: &Covering<'_>,
+        wish: &Wish<'_>,
+        situation: &Situation<'_>,
+    ) -> Result<(), String> {
         let Covering {
             volume,
             mount_path,
@@ -298,7 +296,7 @@ impl Resolution {
                 wish.name
             ));
         }
-        if !matches!(covering.propagation.as_str(), "" | "None") {
+        if !matches!(&*covering.propagation, "" | "None") {
             return Err(format!(
                 "container \"{container}\" mounts volume \"{volume}\" with mountPropagation {}, which cannot be copied to another container",
                 covering.propagation
@@ -313,7 +311,7 @@ impl Resolution {
             ));
         }
         check_variables(covering, wish, situation)?;
-        if mount_path == &wish.shared.path
+        if *mount_path == wish.shared.path
             && let Some(own) = self.volumes.iter_mut().find(|own| own.name == *volume)
         {
             agree_on_limits(own, wish.shared.empty_dir.as_ref())?;
@@ -325,11 +323,6 @@ impl Resolution {
 /// Whether a mount of the helper's own lies between the shared mount and the directory that is meant.
 fn hides(own: &Mount, mount: &Mount, wish: &Wish<'_>) -> bool {
     own.path.len() > mount.path.len() && below(&own.path, &wish.shared.path).is_some()
-}
-
-/// The name of the volume that is added for a shared path.
-fn volume_name(path: &str) -> String {
-    names::label_from("outrigger-", path)
 }
 
 /// A volume's path without a trailing slash.
@@ -354,7 +347,7 @@ fn targets(wish: &Wish<'_>, situation: &Situation<'_>) -> Result<Vec<Slot>, Stri
     if named.is_empty() {
         return Ok(situation.app.to_vec());
     }
-    let name = |slot: &Slot| slot.of(situation.pod).map_or("", |container| &container.name);
+    let name = |slot: &Slot| slot.of(situation.spec).map_or("", |container| &container.name);
     let found: Vec<Slot> = situation
         .others
         .iter()
@@ -372,7 +365,7 @@ fn targets(wish: &Wish<'_>, situation: &Situation<'_>) -> Result<Vec<Slot>, Stri
     Ok(found)
 }
 
-fn mount_like(covering: &Covering) -> Mount {
+fn mount_like(covering: &Covering<'_>, read_only: bool) -> Mount {
     let mut value = json!({"name": covering.volume, "mountPath": covering.mount_path});
     if let Some(members) = value.as_object_mut() {
         for (key, text) in [
@@ -380,24 +373,28 @@ fn mount_like(covering: &Covering) -> Mount {
             ("subPathExpr", &covering.sub_path_expr),
         ] {
             if !text.is_empty() {
-                members.insert(key.into(), text.as_str().into());
+                members.insert(key.into(), (**text).into());
             }
+        }
+        if read_only {
+            members.insert("readOnly".into(), true.into());
         }
     }
     Mount {
-        volume: covering.volume.clone(),
-        path: covering.mount_path.clone(),
-        value,
+        volume: covering.volume.to_string(),
+        path: covering.mount_path.to_string(),
+        value: Written::new(value),
     }
 }
 
-fn agree_on_limits(volume: &mut Volume, limits: Option<&Map<String, Value>>) -> Result<(), String> {
+fn agree_on_limits(volume: &mut Cow<'_, Volume>, limits: Option<&Map<String, Value>>) -> Result<(), String> {
     let Some(limits) = limits else { return Ok(()) };
     let wanted = Value::Object(limits.clone());
-    match volume.value.get_mut("emptyDir") {
+    match volume.value.get("emptyDir") {
         Some(there) if *there == wanted => Ok(()),
         Some(there) if there.as_object().is_some_and(Map::is_empty) => {
-            *there = wanted;
+            let value = json!({"name": volume.name, "emptyDir": wanted});
+            volume.to_mut().value = Written::new(value);
             Ok(())
         }
         there => {
@@ -411,7 +408,6 @@ fn agree_on_limits(volume: &mut Volume, limits: Option<&Map<String, Value>>) -> 
 
 fn read_only_source(volume: &str, situation: &Situation<'_>) -> Option<String> {
     let there = situation
-        .pod
         .spec
         .volumes
         .items()
@@ -429,8 +425,8 @@ fn read_only_source(volume: &str, situation: &Situation<'_>) -> Option<String> {
 }
 
 /// A `subPathExpr` means the same in the helper only if its variables do.
-fn check_variables(covering: &Covering, wish: &Wish<'_>, situation: &Situation<'_>) -> Result<(), String> {
-    let container = covering.slot.of(situation.pod);
+fn check_variables(covering: &Covering<'_>, wish: &Wish<'_>, situation: &Situation<'_>) -> Result<(), String> {
+    let container = covering.slot.of(situation.spec);
     for variable in covering
         .sub_path_expr
         .split("$(")

@@ -1,6 +1,6 @@
 //! Which container of a Pod is meant.
 
-use crate::pod::{Container, Object, PodView};
+use crate::pod::{Container, Object, Spec};
 
 /// One of the Pod's two lists of containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,25 +17,25 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn containers<'p>(list: List, pod: &'p PodView<'p>) -> &'p [Object<Container<'p>>] {
+    pub(super) fn containers<'p>(list: List, spec: &'p Spec<'p>) -> &'p [Object<Container<'p>>] {
         match list {
-            List::Init => pod.spec.init_containers.items(),
-            List::Main => pod.spec.containers.items(),
+            List::Init => spec.init_containers.items(),
+            List::Main => spec.containers.items(),
         }
     }
 
-    pub(crate) fn all(list: List, pod: &PodView<'_>) -> impl Iterator<Item = Slot> + use<> {
-        (0..Slot::containers(list, pod).len()).map(move |index| Slot { list, index })
+    pub(crate) fn all(list: List, spec: &Spec<'_>) -> impl Iterator<Item = Slot> + use<> {
+        (0..Slot::containers(list, spec).len()).map(move |index| Slot { list, index })
     }
 
-    pub(crate) fn of<'p>(&self, pod: &'p PodView<'p>) -> Option<&'p Container<'p>> {
-        Slot::containers(self.list, pod)
+    pub(crate) fn of<'p>(&self, spec: &'p Spec<'p>) -> Option<&'p Container<'p>> {
+        Slot::containers(self.list, spec)
             .get(self.index)
             .map(|container| &container.0)
     }
 
-    pub(super) fn named(name: &str, pod: &PodView<'_>) -> Option<Slot> {
-        let mut slots = Slot::all(List::Init, pod).chain(Slot::all(List::Main, pod));
-        slots.find(|slot| slot.of(pod).is_some_and(|container| *container.name == *name))
+    pub(super) fn named(name: &str, spec: &Spec<'_>) -> Option<Slot> {
+        let mut slots = Slot::all(List::Init, spec).chain(Slot::all(List::Main, spec));
+        slots.find(|slot| slot.of(spec).is_some_and(|container| *container.name == *name))
     }
 }

@@ -38,21 +38,20 @@ fn take_out(pod: &mut Value, rendered: &Rendered) {
     let endpoints = rendered.helpers.iter().flat_map(|helper| &helper.endpoint_env);
     let env: Vec<&Value> = endpoints
         .chain(&rendered.app.env)
-        .map(|variable| &variable.value)
+        .map(|variable| &*variable.value)
         .collect();
-    let mounts: Vec<&Value> = rendered.app.mounts.iter().map(|mount| &mount.value).collect();
+    let mounts: Vec<&Value> = rendered.app.mounts.iter().map(|mount| &*mount.value).collect();
     each_container(pod, |container| {
         retain_in(container, "env", |variable| !env.contains(&variable));
         retain_in(container, "volumeMounts", |mount| !mounts.contains(&mount));
     });
-    for (kind, entries) in [
-        ("labels", &rendered.pod.labels),
-        ("annotations", &rendered.pod.annotations),
-    ] {
-        retain_keys(pod, kind, |key, value| {
-            !entries.iter().any(|(k, v)| k == key && value == v)
-        });
-    }
+    let (labels, annotations) = (&rendered.pod.labels, &rendered.pod.annotations);
+    retain_keys(pod, "labels", |key, value| {
+        !labels.iter().any(|(k, v)| k == key && value == v)
+    });
+    retain_keys(pod, "annotations", |key, value| {
+        !annotations.iter().any(|(k, v)| k == key && value == &**v)
+    });
     if rendered.helpers.iter().any(|helper| helper.metrics.is_some()) {
         retain_keys(pod, "annotations", |key, _| !key.starts_with("prometheus.io/"));
     }

@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{EnvVar, HostAlias, Mount, PortClaim, Volume, decode};
+use super::{EnvVar, HostAlias, Mount, PortClaim, Volume, Written, decode};
 use crate::field::FieldError;
 use crate::names;
 use crate::quantity;
@@ -191,7 +191,7 @@ pub(crate) fn env(items: &[Value], path: &str) -> Result<Vec<EnvVar>, FieldError
         }
         variables.push(EnvVar {
             name,
-            value: item.clone(),
+            value: Written::new(item.clone()),
         });
     }
     Ok(variables)
@@ -255,7 +255,7 @@ fn mount(item: &Value, path: &str) -> Result<Mount, FieldError> {
     Ok(Mount {
         volume,
         path: normal,
-        value: item.clone(),
+        value: Written::new(item.clone()),
     })
 }
 
@@ -316,7 +316,7 @@ pub(crate) fn volumes(items: &[Value], path: &str) -> Result<Vec<Volume>, FieldE
         }
         volumes.push(Volume {
             name,
-            value: item.clone(),
+            value: Written::new(item.clone()),
         });
     }
     Ok(volumes)

@@ -1,9 +1,13 @@
 //! One helper: its container, and everything that comes with it.
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{EnvVar, Helper, Kind, Metrics, PortClaim, SharedVolume, check, decode, files, token};
+use super::{
+    EnvVar, Helper, Kind, Metrics, Mount, PortClaim, SharedVolume, Volume, Written, check, decode, files, token,
+};
 use crate::field::FieldError;
+use crate::names;
 use crate::policy::{Lifecycle, PlacementSpec};
 
 /// A helper's rendered values.
@@ -108,12 +112,55 @@ fn refuse_fields(container: &Map<String, Value>, parts: &Parts<'_>) -> Result<()
         })
 }
 
+/// A shared directory as the policy has it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SharedVolumeSpec {
+    path: String,
+    #[serde(default)]
+    read_only: bool,
+    #[serde(default)]
+    containers: Vec<String>,
+    #[serde(default)]
+    empty_dir: Option<Map<String, Value>>,
+}
+
+impl SharedVolumeSpec {
+    /// With what is added where the application mounts nothing there.
+    fn with_additions(self) -> SharedVolume {
+        let name = names::label_from("outrigger-", &self.path);
+        let empty_dir = self.empty_dir.clone().unwrap_or_default();
+        let mount = |value| Mount {
+            volume: name.clone(),
+            path: self.path.clone(),
+            value: Written::new(value),
+        };
+        let app_mount = json!({"name": name, "mountPath": self.path});
+        let helper_mount = match self.read_only {
+            true => json!({"name": name, "mountPath": self.path, "readOnly": true}),
+            false => app_mount.clone(),
+        };
+        SharedVolume {
+            app_mount: mount(app_mount),
+            helper_mount: mount(helper_mount),
+            volume: Volume {
+                value: Written::new(json!({"name": name, "emptyDir": empty_dir})),
+                name,
+            },
+            path: self.path,
+            read_only: self.read_only,
+            containers: self.containers,
+            empty_dir: self.empty_dir,
+        }
+    }
+}
+
 fn shared_volumes(parts: &Parts<'_>) -> Result<Vec<SharedVolume>, FieldError> {
     let items = parts.value.get("sharedVolumes").map_or(&[][..], list);
     let mut shared: Vec<SharedVolume> = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let path = format!("{}.sharedVolumes[{index}]", parts.path);
-        let mut volume: SharedVolume = decode(item, &path)?;
+        let mut volume: SharedVolumeSpec = decode(item, &path)?;
         let bad_path = |message| FieldError::new(format!("{path}.path"), message);
         volume.path = check::normalise_path(&volume.path).map_err(bad_path)?;
         if !check::outside_system_directories(&volume.path) {
@@ -133,7 +180,7 @@ fn shared_volumes(parts: &Parts<'_>) -> Result<Vec<SharedVolume>, FieldError> {
                 volume.path
             )));
         }
-        shared.push(volume);
+        shared.push(volume.with_additions());
     }
     Ok(shared)
 }

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::container::Parts;
-use super::{Helper, Mount, Volume, check};
+use super::{Helper, Mount, Volume, Written, check};
 use crate::field::FieldError;
 use crate::names;
 
@@ -99,7 +99,7 @@ pub(super) fn add(helper: &mut Helper, parts: &Parts<'_>) -> Result<(), FieldErr
     for (index, (name, text)) in parts.files.iter().enumerate() {
         let key = format!("{}.files.outrigger.dev/{}", parts.policy, parts.files_before + index);
         items.push(json!({"path": name, "fieldRef": {"fieldPath": format!("metadata.annotations['{key}']")}}));
-        helper.annotations.push((key, text.clone()));
+        helper.annotations.push((key, Written::new(text.clone())));
     }
     let name = names::label_from("outrigger-files-", &format!("{}/{}", parts.policy, helper.name));
     let mut source = json!({"items": items});
@@ -108,13 +108,13 @@ pub(super) fn add(helper: &mut Helper, parts: &Parts<'_>) -> Result<(), FieldErr
     }
     helper.volumes.push(Volume {
         name: name.clone(),
-        value: json!({"name": name, "downwardAPI": source}),
+        value: Written::new(json!({"name": name, "downwardAPI": source})),
     });
     let value = json!({"name": name, "mountPath": mount_path, "readOnly": true});
     let mount = Mount {
         volume: name,
         path: mount_path,
-        value,
+        value: Written::new(value),
     };
     check::add_mount(&mut helper.mounts, mount).map_err(|message| FieldError::new(format!("{path}.mountPath"), message))
 }

@@ -8,6 +8,7 @@ mod container;
 mod explain;
 mod files;
 mod token;
+mod written;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,8 @@ use serde_json::{Map, Value};
 
 pub(crate) use check::outside_system_directories;
 pub(crate) use container::{Parts, helper};
+pub(crate) use written::Written;
+
 pub(crate) use files::{Format, WARN_BYTES as WARN_FILE_BYTES, format as file_format, sorted, text as file_text};
 
 use crate::field::FieldError;
@@ -112,7 +115,7 @@ pub(crate) struct Helper {
     pub(crate) mounts: Vec<Mount>,
     pub(crate) volumes: Vec<Volume>,
     /// Files, as annotations.
-    pub(crate) annotations: Vec<(String, String)>,
+    pub(crate) annotations: Vec<(String, Written<String>)>,
     pub(crate) ports: Vec<PortClaim>,
     /// Variables that tell the application the addresses of endpoints.
     pub(crate) endpoint_env: Vec<EnvVar>,
@@ -133,7 +136,7 @@ impl Helper {
     /// The container with all that does not depend on the Pod.
     pub(crate) fn whole(&self, native: bool) -> Value {
         let mut container = self.container.clone();
-        let mounts = self.mounts.iter().map(|mount| mount.value.clone()).collect();
+        let mounts = self.mounts.iter().map(|mount| (*mount.value).clone()).collect();
         container.insert("volumeMounts".into(), Value::Array(mounts));
         if native {
             container.insert("restartPolicy".into(), "Always".into());
@@ -147,21 +150,21 @@ impl Helper {
 pub(crate) struct Mount {
     pub(crate) volume: String,
     pub(crate) path: String,
-    pub(crate) value: Value,
+    pub(crate) value: Written<Value>,
 }
 
 /// A core/v1 Volume by its name.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Volume {
     pub(crate) name: String,
-    pub(crate) value: Value,
+    pub(crate) value: Written<Value>,
 }
 
 /// A core/v1 EnvVar by its name.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct EnvVar {
     pub(crate) name: String,
-    pub(crate) value: Value,
+    pub(crate) value: Written<Value>,
 }
 
 /// A port that no other container of the Pod may use.
@@ -194,20 +197,20 @@ impl Metrics {
 }
 
 /// A directory that a helper and the application have in common.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SharedVolume {
     /// Absolute, without a trailing slash.
     pub(crate) path: String,
     /// The helper only reads.
-    #[serde(default)]
     pub(crate) read_only: bool,
     /// The application's containers that take part; empty: all of them.
-    #[serde(default)]
     pub(crate) containers: Vec<String>,
     /// For the volume that is added when the application mounts none there.
-    #[serde(default)]
     pub(crate) empty_dir: Option<Map<String, Value>>,
+    /// That volume, and how the application and the helper mount it.
+    pub(crate) volume: Volume,
+    pub(crate) app_mount: Mount,
+    pub(crate) helper_mount: Mount,
 }
 
 /// What changes in the application's own containers.
@@ -222,7 +225,7 @@ pub(crate) struct App {
 #[derive(Debug, Default)]
 pub(crate) struct PodAdditions {
     pub(crate) labels: Vec<(String, String)>,
-    pub(crate) annotations: Vec<(String, String)>,
+    pub(crate) annotations: Vec<(String, Written<String>)>,
     pub(crate) volumes: Vec<Volume>,
     pub(crate) image_pull_secrets: Vec<(String, Value)>,
     pub(crate) host_aliases: Vec<HostAlias>,
@@ -290,7 +293,10 @@ pub(crate) fn pod(value: &Value, path: &str) -> Result<PodAdditions, FieldError>
     });
     Ok(PodAdditions {
         labels: pairs("labels")?,
-        annotations: pairs("annotations")?,
+        annotations: pairs("annotations")?
+            .into_iter()
+            .map(|(key, value)| (key, Written::new(value)))
+            .collect(),
         volumes: check::volumes(list("volumes"), &format!("{path}.volumes"))?,
         image_pull_secrets: secrets.collect::<Result<_, _>>()?,
         host_aliases: match value.get("hostAliases") {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::container::Parts;
-use super::{Helper, Mount, Volume, check, decode};
+use super::{Helper, Mount, Volume, Written, check, decode};
 use crate::field::FieldError;
 use crate::names;
 
@@ -33,7 +33,7 @@ pub(super) fn add(helper: &mut Helper, parts: &Parts<'_>) -> Result<(), FieldErr
         Some(Value::String(choice)) if choice == "None" => {
             let name = "outrigger-no-token".to_owned();
             Volume {
-                value: json!({"name": name, "emptyDir": {}}),
+                value: Written::new(json!({"name": name, "emptyDir": {}})),
                 name,
             }
         }
@@ -48,7 +48,7 @@ pub(super) fn add(helper: &mut Helper, parts: &Parts<'_>) -> Result<(), FieldErr
     let mount = Mount {
         volume: volume.name.clone(),
         path: DIRECTORY.into(),
-        value,
+        value: Written::new(value),
     };
     helper.volumes.push(volume);
     check::add_mount(&mut helper.mounts, mount).map_err(|message| FieldError::new(path, message))
@@ -79,7 +79,7 @@ fn projected(wanted: &Projected, parts: &Parts<'_>, helper: &str, path: &str) ->
         {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
     ]);
     Ok(Volume {
-        value: json!({"name": name, "projected": {"sources": sources}}),
+        value: Written::new(json!({"name": name, "projected": {"sources": sources}})),
         name,
     })
 }

@@ -40,7 +40,7 @@ impl<'c> Attempt<'_, 'c> {
             return Ok((self.plan.app.clone(), self.plan.app_init.clone()));
         }
         let is_named = |slot: &&Slot| {
-            let name = slot.of(self.plan.pod).map_or("", |container| &container.name);
+            let name = slot.of(self.plan.spec).map_or("", |container| &container.name);
             names.iter().any(|wanted| wanted == name)
         };
         let named: Vec<Slot> = self.plan.others.iter().filter(is_named).copied().collect();
@@ -57,7 +57,7 @@ impl<'c> Attempt<'_, 'c> {
 
     /// Before the application's own, so that these can refer to it. One that is there stays.
     pub(super) fn variable(&mut self, slot: Slot, variable: &'c EnvVar, endpoint: bool) -> Result<(), String> {
-        let Some(container) = slot.of(self.plan.pod) else {
+        let Some(container) = slot.of(self.plan.spec) else {
             return Ok(());
         };
         let planned = [&self.plan.claims, &self.claims].map(|claims| claims.env.get(&slot));
@@ -137,7 +137,7 @@ impl<'c> Attempt<'_, 'c> {
             Some(there) => return clash(&there.volume),
             None => {}
         }
-        match mount_at(slot.of(self.plan.pod), &mount.path) {
+        match mount_at(slot.of(self.plan.spec), &mount.path) {
             Some(there) if same_mount(there, mount) || self.candidate.trusts_record() => {}
             Some(there) => return clash(&there.name),
             None => self.delta.mounts.entry(slot).or_default().push(mount),
@@ -182,7 +182,6 @@ impl<'c> Attempt<'_, 'c> {
             if !planned
                 && !self
                     .plan
-                    .pod
                     .spec
                     .image_pull_secrets
                     .items()
@@ -202,7 +201,7 @@ impl<'c> Attempt<'_, 'c> {
     }
 
     pub(super) fn host_alias(&mut self, alias: &'c HostAlias) -> Result<(), String> {
-        let there = self.plan.pod.spec.host_aliases.items().iter();
+        let there = self.plan.spec.host_aliases.items().iter();
         let there = there.filter(|there| *there.ip == *alias.ip);
         let there = there.map(|there| there.hostnames.iter().map(|name| &**name).collect::<Vec<_>>());
         let planned = self.plan.additions.host_aliases.iter().chain(&self.delta.host_aliases);
@@ -224,12 +223,12 @@ impl<'c> Attempt<'_, 'c> {
     }
 
     pub(super) fn share_process_namespace(&mut self) -> Result<(), String> {
-        match self.plan.pod.spec.share_process_namespace {
+        match self.plan.spec.share_process_namespace {
             Some(true) => Ok(()),
             Some(false) => {
                 Err("the Pod says shareProcessNamespace: false; drop that, or do without this policy".into())
             }
-            None if self.plan.pod.spec.host_pid => {
+            None if self.plan.spec.host_pid => {
                 Err("the Pod uses the node's processes (hostPID), so its containers cannot share their own".into())
             }
             None => {

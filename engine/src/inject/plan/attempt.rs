@@ -1,8 +1,10 @@
 //! One policy on its way into a plan: its containers, ports, volumes, files and metrics.
 
+use std::borrow::Cow;
+
 use super::{Additions, Candidate, Plan, Presence};
 use crate::inject::Slot;
-use crate::render::{Helper, Mount, PortClaim, Rendered, Volume};
+use crate::render::{Helper, Mount, PortClaim, Rendered, Volume, Written};
 
 /// One policy on its way into a plan.
 pub(super) struct Attempt<'p, 'c> {
@@ -65,7 +67,7 @@ impl<'c> Attempt<'_, 'c> {
     }
 
     pub(super) fn ports(&mut self, helper: &'c Helper) -> Result<(), String> {
-        if self.plan.pod.spec.host_network && !self.candidate.body.allow_host_network && !helper.ports.is_empty() {
+        if self.plan.spec.host_network && !self.candidate.body.allow_host_network && !helper.ports.is_empty() {
             return Err(format!(
                 "it claims port {} in a Pod that uses the node's network (hostNetwork); the policy must say allowHostNetwork for that",
                 helper.ports[0].number
@@ -78,7 +80,7 @@ impl<'c> Attempt<'_, 'c> {
             };
             let tcp = |protocol: &'c str| if protocol.is_empty() { "TCP" } else { protocol };
             for slot in &self.plan.others {
-                let Some(container) = slot.of(self.plan.pod) else {
+                let Some(container) = slot.of(self.plan.spec) else {
                     continue;
                 };
                 let mut ports = container.ports.iter();
@@ -131,7 +133,7 @@ impl<'c> Attempt<'_, 'c> {
     }
 
     pub(super) fn container_at(&self, slot: Slot) -> &'c str {
-        slot.of(self.plan.pod).map_or("", |container| &container.name)
+        slot.of(self.plan.spec).map_or("", |container| &container.name)
     }
 
     pub(super) fn volumes_exist<'m>(
@@ -139,7 +141,7 @@ impl<'c> Attempt<'_, 'c> {
         mut mounts: impl Iterator<Item = (&'m str, &'m Mount)>,
     ) -> Result<(), String> {
         let known = |name: &str| {
-            let mut there = self.plan.pod.spec.volumes.items().iter();
+            let mut there = self.plan.spec.volumes.items().iter();
             let mut planned = self.plan.claims.volumes.iter().chain(&self.claims.volumes);
             there.any(|volume| &*volume.name == name) || planned.any(|volume| volume.name == name)
         };
@@ -152,21 +154,21 @@ impl<'c> Attempt<'_, 'c> {
         }
     }
 
-    pub(super) fn annotation(&mut self, key: &'c str, value: &'c str) -> Result<(), String> {
+    pub(super) fn annotation(&mut self, key: &'c str, value: &'c Written<String>) -> Result<(), String> {
         let planned = self.plan.additions.annotations.iter().chain(&self.delta.annotations);
         let planned = planned
             .into_iter()
             .find(|(other, _)| *other == key)
-            .map(|(_, value)| &**value);
+            .map(|(_, value)| value.as_str());
         match self.plan.pod.annotation(key).or(planned) {
-            Some(there) if there == value => {}
+            Some(there) if there == value.as_str() => {}
             Some(_) if self.candidate.trusts_record() => {}
             Some(_) => {
                 return Err(format!(
                     "annotation {key} has another value already; take that out, or do without this policy"
                 ));
             }
-            None => self.delta.annotations.push((key, value.into())),
+            None => self.delta.annotations.push((key, Cow::Borrowed(value))),
         }
         Ok(())
     }
@@ -208,7 +210,7 @@ impl<'c> Attempt<'_, 'c> {
         }
         self.delta
             .annotations
-            .extend(wanted.map(|(key, value)| (key, value.into())));
+            .extend(wanted.map(|(key, value)| (key, Cow::Owned(Written::new(value)))));
         Ok(())
     }
 }
