@@ -1,10 +1,15 @@
 //! The syntax of names in Kubernetes (`k8s.io/apimachinery/pkg/util/validation`), with errors that say what to write.
 
-/// An RFC 1123 label: containers, volumes, policies.
+/// An RFC 1123 label: containers, volumes, policies, namespaces.
+pub(crate) fn is_dns_label(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let fine = !name.is_empty() && name.len() <= 63 && name.bytes().all(inner);
+    fine && !name.starts_with('-') && !name.ends_with('-')
+}
+
+/// An RFC 1123 label, or what to write.
 pub(crate) fn dns_label(name: &str) -> Result<(), String> {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let fine = !name.is_empty() && name.len() <= 63 && name.chars().all(inner);
-    if fine && !name.starts_with('-') && !name.ends_with('-') {
+    if is_dns_label(name) {
         return Ok(());
     }
     Err(format!(

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::CompiledPolicy;
+use crate::names;
 use crate::pod::PodView;
 use crate::selector::{Selector, Test};
 
@@ -23,6 +24,11 @@ pub struct Namespace {
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 impl Namespace {
+    /// Whether a namespace can have this name: it is an RFC 1123 label.
+    pub fn can_be_named(name: &str) -> bool {
+        names::is_dns_label(name)
+    }
+
     /// A namespace of which only the name is known.
     pub fn named(name: &str) -> Namespace {
         Namespace {

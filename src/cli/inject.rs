@@ -11,7 +11,7 @@ use crate::{
 };
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ColorChoice, ValueEnum};
-use outrigger_engine::Snapshot;
+use outrigger_engine::{Namespace, Snapshot};
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal, Write},
@@ -86,7 +86,7 @@ enum Format {
 }
 
 fn namespace(text: &str) -> Result<String, String> {
-    match decide::is_namespace(text) {
+    match Namespace::can_be_named(text) {
         true => Ok(text.to_owned()),
         false => {
             Err("a namespace's name has 1 to 63 of a-z, 0-9 and -, and begins and ends with a letter or digit".into())

@@ -1,5 +1,5 @@
 //! Asks the engine about each Pod and Pod template, as the webhook would for the Pod that comes of it.
-use outrigger_engine::{Admission, PodRequest, PodView, Snapshot, Verdict, admit};
+use outrigger_engine::{Admission, Namespace, PodRequest, PodView, Snapshot, Verdict, admit};
 use serde_json::{Value, json};
 
 use super::{
@@ -65,7 +65,7 @@ pub fn workloads<'a>(
             };
             match own {
                 Some("") => found.push((index, workload, namespace.to_owned())),
-                Some(own) if is_namespace(own) => {
+                Some(own) if Namespace::can_be_named(own) => {
                     let own = own.to_owned();
                     found.push((index, workload, own));
                 }
@@ -86,16 +86,6 @@ pub fn workloads<'a>(
         admission: None,
     };
     unusable.unless_any(found.into_iter().map(decided).collect())
-}
-
-/// RFC 1123, as the API server checks the names of namespaces.
-pub fn is_namespace(name: &str) -> bool {
-    let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = name.as_bytes();
-    bytes.len() <= 63
-        && bytes.first().is_some_and(alphanumeric)
-        && bytes.last().is_some_and(alphanumeric)
-        && bytes.iter().all(|byte| alphanumeric(byte) || *byte == b'-')
 }
 
 /// Decides about each.

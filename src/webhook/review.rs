@@ -2,7 +2,7 @@
 //!
 //! Only what an answer depends on is read. `userInfo` is not (it is a claim of the caller), nor is `dryRun` (the answer
 //! is the same). It knows nothing about policies, HTTP or metrics.
-use outrigger_engine::{PodView, Text};
+use outrigger_engine::{Namespace, PodView, Text};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde_json::Value;
 use std::{fmt, marker::PhantomData};
@@ -18,10 +18,6 @@ pub struct Review<'a> {
 
 /// What a review is about.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "lives on the stack for one call, and most are the large one"
-)]
 pub enum Subject<'a> {
     /// A Pod about to be created.
     PodCreation(PodCreation<'a>),
@@ -196,7 +192,7 @@ impl<'a, O> Envelope<'a, O> {
         if request.namespace.is_empty() {
             return Err(ReviewError::Missing("request.namespace"));
         }
-        if !is_dns_label(&request.namespace) {
+        if !Namespace::can_be_named(&request.namespace) {
             return Err(ReviewError::Namespace);
         }
         let pod = request.object.and_then(pod);
@@ -225,16 +221,6 @@ impl<O> Request<'_, O> {
             && resource.group.is_empty()
             && &*resource.resource == "pods")
     }
-}
-
-/// RFC 1123, as the API server checks the names of namespaces.
-fn is_dns_label(name: &str) -> bool {
-    let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = name.as_bytes();
-    bytes.len() <= 63
-        && bytes.first().is_some_and(alphanumeric)
-        && bytes.last().is_some_and(alphanumeric)
-        && bytes.iter().all(|byte| alphanumeric(byte) || *byte == b'-')
 }
 
 #[cfg(test)]
