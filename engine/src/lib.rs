@@ -8,6 +8,8 @@
 //! and the controller call the same functions, so what one shows is what the others do.
 
 mod admission;
+pub mod change;
+pub mod clash;
 mod compile;
 pub mod expr;
 mod field;
@@ -22,6 +24,7 @@ mod request;
 mod select;
 pub mod selector;
 mod snapshot;
+pub mod status;
 mod text;
 
 pub use admission::{Admission, Decision, PodRequest, Refusal, Verdict};

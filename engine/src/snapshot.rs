@@ -21,7 +21,7 @@ pub struct Namespace {
 }
 
 /// The label that the API server sets on every namespace, to its name.
-const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+pub(crate) const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 impl Namespace {
     /// Whether a namespace can have this name: it is an RFC 1123 label.
@@ -110,12 +110,21 @@ impl Default for Settings {
     }
 }
 
-/// An immutable set of compiled policies and namespaces, indexed for lookup.
-#[derive(Debug, Default)]
+/// An immutable set of compiled policies and namespaces, indexed for lookup. One that differs from another in a part of
+/// it shares the rest.
+#[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    policies: Vec<Arc<CompiledPolicy>>,
-    namespaces: HashMap<String, Namespace>,
-    settings: Settings,
+    policies: Arc<Policies>,
+    namespaces: Arc<HashMap<String, Arc<Namespace>>>,
+    /// One that is not among `namespaces` yet.
+    newcomer: Option<Arc<Namespace>>,
+    settings: Arc<Settings>,
+}
+
+/// Compiled policies, indexed.
+#[derive(Debug, Default)]
+struct Policies {
+    all: Vec<Arc<CompiledPolicy>>,
     cluster: Index,
     namespaced: HashMap<String, Index>,
 }
@@ -197,36 +206,88 @@ impl Index {
     }
 }
 
-impl Snapshot {
-    /// Indexes `policies` and `namespaces`. The order of either does not matter; of two policies with one name and scope
-    /// the first counts.
-    pub fn new(policies: Vec<Arc<CompiledPolicy>>, namespaces: Vec<Namespace>, settings: Settings) -> Snapshot {
+impl Policies {
+    fn new(all: Vec<Arc<CompiledPolicy>>) -> Policies {
         let mut cluster = Index::default();
         let mut namespaced: HashMap<String, Index> = HashMap::new();
-        for (position, policy) in policies.iter().enumerate() {
+        for (position, policy) in all.iter().enumerate() {
             match &policy.id().namespace {
                 None => cluster.enter(policy, position),
                 Some(namespace) => namespaced.entry(namespace.clone()).or_default().enter(policy, position),
             }
         }
-        let namespaces = namespaces.into_iter().map(|n| (n.name.clone(), n.labelled())).collect();
-        Snapshot {
-            policies,
-            namespaces,
-            settings,
+        Policies {
+            all,
             cluster,
             namespaced,
+        }
+    }
+}
+
+impl Snapshot {
+    /// Indexes `policies` and `namespaces`. The order of either does not matter; of two policies with one name and scope
+    /// the first counts.
+    pub fn new(policies: Vec<Arc<CompiledPolicy>>, namespaces: Vec<Namespace>, settings: Settings) -> Snapshot {
+        Snapshot::default()
+            .with_policies(policies)
+            .with_namespaces(namespaces.into_iter().map(Arc::new))
+            .with_settings(settings)
+    }
+
+    /// The same with these policies instead.
+    #[must_use]
+    pub fn with_policies(self, policies: Vec<Arc<CompiledPolicy>>) -> Snapshot {
+        let policies = Arc::new(Policies::new(policies));
+        Snapshot { policies, ..self }
+    }
+
+    /// The same with these namespaces instead.
+    #[must_use]
+    pub fn with_namespaces(self, namespaces: impl IntoIterator<Item = Arc<Namespace>>) -> Snapshot {
+        let namespaces = namespaces.into_iter().map(labelled);
+        let namespaces = namespaces.map(|namespace| (namespace.name.clone(), namespace));
+        Snapshot {
+            namespaces: Arc::new(namespaces.collect()),
+            newcomer: None,
+            ..self
+        }
+    }
+
+    /// The same with these settings instead.
+    #[must_use]
+    pub fn with_settings(self, settings: Settings) -> Snapshot {
+        let settings = Arc::new(settings);
+        Snapshot { settings, ..self }
+    }
+
+    /// The same, knowing of one more namespace. It costs no more than a few pointers.
+    #[must_use]
+    pub fn with_newcomer(&self, namespace: Arc<Namespace>) -> Snapshot {
+        Snapshot {
+            newcomer: Some(labelled(namespace)),
+            ..self.clone()
         }
     }
 
     /// All policies, in no particular order.
     pub fn policies(&self) -> &[Arc<CompiledPolicy>] {
-        &self.policies
+        &self.policies.all
     }
 
     /// What is known of a namespace.
     pub fn namespace(&self, name: &str) -> Option<&Namespace> {
-        self.namespaces.get(name)
+        let newcomer = self.newcomer.as_ref().filter(|newcomer| newcomer.name == name);
+        newcomer.or_else(|| self.namespaces.get(name)).map(AsRef::as_ref)
+    }
+
+    /// Whether a decision about Pods of a namespace would go by facts that are not known.
+    pub fn lacks(&self, namespace: &str) -> bool {
+        !self.is_protected(namespace) && self.namespace(namespace).is_none()
+    }
+
+    /// Whether the Pods of a namespace are never touched.
+    pub(crate) fn is_protected(&self, namespace: &str) -> bool {
+        self.settings.protected_namespaces.iter().any(|name| name == namespace)
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -235,38 +296,45 @@ impl Snapshot {
 
     /// The policy that `name` means in `namespace`: the cluster's, or else the namespace's own.
     pub(crate) fn visible(&self, name: &str, namespace: &str) -> Option<&CompiledPolicy> {
-        let own = || self.namespaced.get(namespace).and_then(|index| index.by_name.get(name));
-        self.cluster
-            .by_name
-            .get(name)
-            .or_else(own)
-            .map(|position| &*self.policies[*position])
+        let policies = &self.policies;
+        let own = || {
+            policies
+                .namespaced
+                .get(namespace)
+                .and_then(|index| index.by_name.get(name))
+        };
+        let position = policies.cluster.by_name.get(name).or_else(own)?;
+        Some(&policies.all[*position])
+    }
+
+    /// The cluster's policy of that name.
+    pub(crate) fn cluster_policy(&self, name: &str) -> Option<&CompiledPolicy> {
+        let position = self.policies.cluster.by_name.get(name)?;
+        Some(&self.policies.all[*position])
     }
 
     /// Names that [`Snapshot::visible`] knows in `namespace`.
     pub(crate) fn visible_names<'a>(&'a self, namespace: &str) -> impl Iterator<Item = &'a str> {
-        let own = self
-            .namespaced
-            .get(namespace)
-            .into_iter()
-            .flat_map(|index| index.by_name.keys());
-        self.cluster.by_name.keys().chain(own).map(String::as_str)
+        let own = self.policies.namespaced.get(namespace);
+        let own = own.into_iter().flat_map(|index| index.by_name.keys());
+        self.policies.cluster.by_name.keys().chain(own).map(String::as_str)
     }
 
     /// Policies whose `match` may hold; it is still to be checked.
     pub(crate) fn may_match<'a>(&'a self, namespace: &Namespace, pod: &PodView<'_>) -> Vec<&'a CompiledPolicy> {
+        let Policies {
+            all,
+            cluster,
+            namespaced,
+        } = &*self.policies;
         let mut found = Vec::new();
-        self.cluster.find(namespace, pod, &mut found);
-        if let Some(own) = self.namespaced.get(&namespace.name) {
+        cluster.find(namespace, pod, &mut found);
+        if let Some(own) = namespaced.get(&namespace.name) {
             let shadowed = found.len();
             own.find(namespace, pod, &mut found);
             let mut kept = shadowed;
             for candidate in shadowed..found.len() {
-                if !self
-                    .cluster
-                    .by_name
-                    .contains_key(self.policies[found[candidate]].name())
-                {
+                if !cluster.by_name.contains_key(all[found[candidate]].name()) {
                     found[kept] = found[candidate];
                     kept += 1;
                 }
@@ -275,6 +343,14 @@ impl Snapshot {
         }
         found.sort_unstable();
         found.dedup();
-        found.into_iter().map(|position| &*self.policies[position]).collect()
+        found.into_iter().map(|position| &*all[position]).collect()
+    }
+}
+
+/// The API server sets the label; a manifest need not have it.
+fn labelled(namespace: Arc<Namespace>) -> Arc<Namespace> {
+    match namespace.label(NAME_LABEL) == Some(&namespace.name) {
+        true => namespace,
+        false => Arc::new(Arc::unwrap_or_clone(namespace).labelled()),
     }
 }

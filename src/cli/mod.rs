@@ -1,5 +1,6 @@
 //! The command line: one module for each command, from arguments to what the program works with.
 mod certs;
+mod crds;
 mod inject;
 mod serve;
 mod settings;
@@ -23,6 +24,7 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     Inject(Box<inject::InjectArgs>),
     Certs(certs::CertsArgs),
+    Crds(crds::CrdsArgs),
 }
 
 /// Runs the command that `args` name.
@@ -31,6 +33,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::Serve(args) => serve::run(*args),
         Command::Inject(args) => return inject::run(&args),
         Command::Certs(args) => certs::run(&args),
+        Command::Crds(args) => crds::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,7 +6,11 @@ use crate::{
         logs,
         metrics::Metrics,
     },
-    store::files::{FileStore, Files, Told},
+    store::{
+        Current,
+        cluster::{ClusterStore, Connection, NamespaceReader},
+        files::{FileStore, Files, Told},
+    },
     tls::reload::{Certificate, Origin},
     webhook::{self, Webhook, limits::Limits, listener},
 };
@@ -15,7 +19,7 @@ use axum_server::Handle;
 use clap::Args;
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc::Sender},
     time::Duration,
 };
@@ -31,24 +35,29 @@ const GRACE_AFTER_GRACE: Duration = Duration::from_millis(500);
 
 /// Serve the admission webhook over HTTPS
 ///
-/// Policies, namespaces and certificates are taken up again whenever they change. Without --tls-cert, a certificate
-/// authority and a certificate are made in --certs, and used again the next time.
+/// Policies and namespaces come from the cluster, or with --policies from files. They and certificates are taken up again
+/// whenever they change. Without --tls-cert, a certificate authority and a certificate are made in --certs, and used again
+/// the next time.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   outrigger serve --policies policies
+  outrigger serve --kubeconfig ~/.kube/config
   outrigger serve --policies policies --namespaces namespaces.yaml --listen 127.0.0.1:8443
   outrigger serve --policies policies --tls-cert tls.crt --tls-key tls.key --log-format json
 
 The webhook is at https://ADDRESS/mutate; /livez, /readyz and /metrics are at the --admin address.
 Exit codes: 0 stopped as asked, 2 wrong usage or unreadable input.")]
 pub struct ServeArgs {
-    /// Directory of policies (*.yaml, *.yml, *.json, also in directories below)
+    /// Directory of policies (*.yaml, *.yml, *.json, also in directories below); without it, they come from the cluster
     #[arg(long, value_name = "DIR")]
-    policies: PathBuf,
+    policies: Option<PathBuf>,
     /// File of Namespace manifests: the labels and annotations that policies go by
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "policies")]
     namespaces: Option<PathBuf>,
+    /// How to reach the cluster [default: KUBECONFIG, ~/.kube/config, or the service account of the Pod]
+    #[arg(long, value_name = "FILE", conflicts_with = "policies")]
+    kubeconfig: Option<PathBuf>,
     /// Certificate chain (PEM), leaf first
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -92,9 +101,9 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 impl ServeArgs {
-    fn files(&self) -> Files {
+    fn files(&self, policies: &Path) -> Files {
         Files {
-            policies: self.policies.clone(),
+            policies: policies.to_owned(),
             namespaces: self.namespaces.clone(),
             settings: self.settings.settings(),
         }
@@ -133,27 +142,30 @@ pub(super) fn run(args: ServeArgs) -> Result<()> {
 async fn serve(args: ServeArgs, workers: &tokio::runtime::Handle) -> Result<()> {
     let mut signals = Signals::listen()?;
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
-    let store = FileStore::open(args.files(), Arc::clone(&metrics))?;
+    let store = Store::open(&args, &health, &metrics).await?;
     let certificate = Certificate::open(args.origin(), Arc::clone(&health), Arc::clone(&metrics))?;
     let (webhook_socket, listen) = listener::bind(args.listen)?;
     let (admin_socket, admin) = listener::bind(args.admin)?;
     let (webhook_handle, admin_handle) = (Handle::new(), Handle::new());
 
     let webhook = Webhook::new(store.current(), Arc::clone(&metrics), Limits::default());
+    let webhook = match store.namespaces(workers)? {
+        Some(namespaces) => webhook.asking(Arc::new(namespaces)),
+        None => webhook,
+    };
     let serving = workers.spawn(listener::serve(
         webhook_socket,
         certificate.config(),
         listener::Timers::default(),
         listener::Cap::new(Arc::clone(&metrics)),
-        webhook::router(webhook.leaving_with(Arc::clone(&health))),
+        webhook::router(webhook.living_with(Arc::clone(&health))),
         webhook_handle.clone(),
     ));
     let admin_cap = listener::Cap::at(ADMIN_CONNECTIONS, Arc::clone(&metrics));
     let admin_router = health::router(Arc::clone(&health), metrics);
     let observing = health::start(admin_socket, admin_cap, admin_router, admin_handle.clone())?;
-    let told = store.watch()?;
+    let told = store.start()?;
     certificate.keep_fresh()?;
-    health.loaded();
     tracing::info!(%listen, %admin, "serving");
 
     let stop = signals.until_stop(&told).await;
@@ -172,6 +184,55 @@ async fn serve(args: ServeArgs, workers: &tokio::runtime::Handle) -> Result<()> 
     observing
         .join()
         .map_err(|_| anyhow!("failed to stop: an error in outrigger"))?
+}
+
+/// Where policies and namespaces come from.
+enum Store {
+    Files(Box<FileStore>),
+    Cluster(Box<ClusterStore>),
+}
+
+impl Store {
+    async fn open(args: &ServeArgs, health: &Arc<Health>, metrics: &Arc<Metrics>) -> Result<Store> {
+        if let Some(policies) = &args.policies {
+            let store = FileStore::open(args.files(policies), Arc::clone(metrics))?;
+            health.loaded();
+            return Ok(Store::Files(Box::new(store)));
+        }
+        let connection = Connection::find(args.kubeconfig.as_deref()).await?;
+        let store = ClusterStore::new(
+            connection,
+            args.settings.settings(),
+            args.settings.names_a_version(),
+            Arc::clone(health),
+            Arc::clone(metrics),
+        );
+        Ok(Store::Cluster(Box::new(store)))
+    }
+
+    fn current(&self) -> Current {
+        match self {
+            Store::Files(store) => store.current(),
+            Store::Cluster(store) => store.current(),
+        }
+    }
+
+    /// Who can be asked about a namespace that is not known; files say all there is to say.
+    fn namespaces(&self, workers: &tokio::runtime::Handle) -> Result<Option<NamespaceReader>> {
+        let Store::Cluster(store) = self else {
+            return Ok(None);
+        };
+        let _workers = workers.enter();
+        store.reader().map(Some)
+    }
+
+    /// Keeps the snapshot up to date from now on. To what is returned, wishes to look at files at once can be sent.
+    fn start(self) -> Result<Option<Sender<Told>>> {
+        match self {
+            Store::Files(store) => store.watch().map(Some),
+            Store::Cluster(store) => store.start().map(|()| None),
+        }
+    }
 }
 
 /// How the process is asked to stop.
@@ -201,15 +262,18 @@ impl Signals {
     }
 
     /// Waits for a signal to stop. SIGHUP meanwhile has the files looked at; certificates are looked at each second anyway.
-    async fn until_stop(&mut self, told: &Sender<Told>) -> Stop {
+    async fn until_stop(&mut self, told: &Option<Sender<Told>>) -> Stop {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return Stop::Drained,
                 _ = self.interrupt.recv() => return Stop::AtOnce,
-                _ = self.hangup.recv() => {
-                    tracing::info!("told to look at all files again");
-                    let _ = told.send(Told::Asked);
-                }
+                _ = self.hangup.recv() => match told {
+                    Some(told) => {
+                        tracing::info!("told to look at all files again");
+                        let _ = told.send(Told::Asked);
+                    }
+                    None => tracing::info!("told to look at all files again; policies come from the cluster"),
+                },
             }
         }
     }

@@ -5,9 +5,9 @@ use outrigger_engine::Settings;
 /// How the cluster is set up.
 #[derive(Debug, Args)]
 pub(super) struct SettingsArgs {
-    /// Kubernetes version of the cluster, which decides how sidecars are made
-    #[arg(long, value_name = "1.N", default_value = "1.37", value_parser = kubernetes_minor)]
-    kubernetes_version: u32,
+    /// Kubernetes version of the cluster, which decides how sidecars are made [default: the cluster's; without one 1.37]
+    #[arg(long, value_name = "1.N", value_parser = kubernetes_minor)]
+    kubernetes_version: Option<u32>,
     /// Further namespace whose Pods are never touched; may be given several times
     #[arg(long, value_name = "NAME")]
     protected_namespace: Vec<String>,
@@ -21,16 +21,21 @@ pub(super) struct SettingsArgs {
 
 impl SettingsArgs {
     pub(super) fn settings(&self) -> Settings {
-        let mut settings = Settings {
-            kubernetes_minor: self.kubernetes_version,
-            ..Settings::default()
-        };
+        let mut settings = Settings::default();
+        if let Some(minor) = self.kubernetes_version {
+            settings.kubernetes_minor = minor;
+        }
         settings
             .protected_namespaces
             .extend(self.protected_namespace.iter().cloned());
         settings.mesh_containers.extend(self.mesh_container.iter().cloned());
         settings.foreign_changes.extend(self.foreign_changes.iter().cloned());
         settings
+    }
+
+    /// Whether the version of Kubernetes is given, and not to be found out.
+    pub(super) fn names_a_version(&self) -> bool {
+        self.kubernetes_version.is_some()
     }
 }
 

@@ -35,6 +35,11 @@ impl Health {
         self.loaded.store(true, Ordering::Relaxed);
     }
 
+    /// Whether [`Health::loaded`] was called.
+    pub fn has_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Relaxed)
+    }
+
     /// No more work, please.
     pub fn stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
@@ -59,7 +64,7 @@ impl Health {
         if self.is_stopping() {
             return Err("shutting down");
         }
-        if !self.loaded.load(Ordering::Relaxed) {
+        if !self.has_loaded() {
             return Err("policies are not loaded yet");
         }
         if self.certificate_expires.load(Ordering::Relaxed) <= now {

@@ -44,6 +44,29 @@ impl Outcome {
     }
 }
 
+/// What was said of a change of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opinion {
+    /// It may be.
+    Allowed,
+    /// It must not be.
+    Refused,
+    /// Our own fault.
+    Error,
+}
+
+impl Opinion {
+    const ALL: [Opinion; 3] = [Opinion::Allowed, Opinion::Refused, Opinion::Error];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Opinion::Allowed => "allowed",
+            Opinion::Refused => "refused",
+            Opinion::Error => "error",
+        }
+    }
+}
+
 /// What is reloaded while serving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
@@ -58,7 +81,8 @@ pub enum Source {
 impl Source {
     const ALL: [Source; 3] = [Source::Policies, Source::Namespaces, Source::Certificate];
 
-    fn as_str(self) -> &'static str {
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
         match self {
             Source::Policies => "policies",
             Source::Namespaces => "namespaces",
@@ -88,10 +112,12 @@ pub struct Metrics {
     duration: Histogram,
     decisions: Family<DecisionLabels, Counter>,
     decided: Mutex<HashSet<DecisionLabels>>,
+    judged: Family<Labels<1>, Counter>,
     rejections: Family<Labels<1>, Counter>,
     reloads: Family<Labels<2>, Counter>,
     policies: Family<Labels<1>, Gauge>,
     certificate_expiry: Gauge,
+    seen: Family<Labels<1>, Gauge>,
     panics: Counter,
     connections_refused: Counter,
 }
@@ -107,10 +133,12 @@ impl Default for Metrics {
             ]),
             decisions: Family::default(),
             decided: Mutex::default(),
+            judged: Family::default(),
             rejections: Family::default(),
             reloads: Family::default(),
             policies: Family::default(),
             certificate_expiry: Gauge::default(),
+            seen: Family::default(),
             panics: Counter::default(),
             connections_refused: Counter::default(),
             registry: Registry::default(),
@@ -126,6 +154,9 @@ impl Metrics {
     fn start_at_zero(&self) {
         for reason in Rejection::REASONS {
             let _ = self.rejections.get_or_create(&[("reason", reason)]);
+        }
+        for opinion in Opinion::ALL {
+            let _ = self.judged.get_or_create(&[("outcome", opinion.as_str())]);
         }
         for source in Source::ALL {
             for result in ["ok", "failed"] {
@@ -147,6 +178,11 @@ impl Metrics {
             self.decisions.clone(),
         );
         registry.register(
+            "policy_reviews",
+            "Changes of policies judged, by outcome",
+            self.judged.clone(),
+        );
+        registry.register(
             "requests_rejected",
             "Requests not answered with a review",
             self.rejections.clone(),
@@ -157,6 +193,11 @@ impl Metrics {
             "certificate_expiry_timestamp_seconds",
             "When the served certificate expires, in seconds since 1970",
             self.certificate_expiry.clone(),
+        );
+        registry.register(
+            "source_seen_timestamp_seconds",
+            "When it was last certain that what is served is what the source has, in seconds since 1970",
+            self.seen.clone(),
         );
         registry.register("panics", "Errors in outrigger that cost a call", self.panics.clone());
         registry.register(
@@ -191,6 +232,11 @@ impl Metrics {
         }
     }
 
+    /// Counts a change of a policy.
+    pub fn judged(&self, opinion: Opinion) {
+        self.judged.get_or_create(&[("outcome", opinion.as_str())]).inc();
+    }
+
     /// Counts a request that was not answered with a review; `reason` from [`Rejection::REASONS`].
     pub fn rejected(&self, reason: &'static str) {
         self.rejections.get_or_create(&[("reason", reason)]).inc();
@@ -212,6 +258,11 @@ impl Metrics {
         self.reloads
             .get_or_create(&[("source", source.as_str()), ("result", result)])
             .inc();
+    }
+
+    /// States when what is served from `source` was last known to be what is there, in seconds since 1970.
+    pub fn seen(&self, source: Source, at: i64) {
+        self.seen.get_or_create(&[("source", source.as_str())]).set(at);
     }
 
     /// States when the served certificate expires, in seconds since 1970.

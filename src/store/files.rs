@@ -7,7 +7,10 @@ use super::{
     namespaces::NamespaceFile,
     policies::PolicyFiles,
 };
-use crate::observe::metrics::{Metrics, Source};
+use crate::observe::{
+    health,
+    metrics::{Metrics, Source},
+};
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use notify::{
@@ -88,6 +91,9 @@ impl FileStore {
             metrics,
         };
         store.publish();
+        for source in [Source::Policies, Source::Namespaces] {
+            store.metrics.seen(source, health::now());
+        }
         Ok(store)
     }
 
@@ -122,6 +128,9 @@ impl FileStore {
         let news = complaint.is_some() && *said != complaint;
         if let (true, Some(complaint)) = (news, &complaint) {
             tracing::error!("{complaint}; keeping what was read before");
+        }
+        if complaint.is_none() {
+            self.metrics.seen(source, health::now());
         }
         *said = complaint;
         if failed || news {

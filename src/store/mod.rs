@@ -1,6 +1,7 @@
 //! Where policies and namespaces come from, and the snapshot that requests see.
 //!
 //! A snapshot is never changed, only replaced; who reads it holds no lock.
+pub mod cluster;
 pub mod documents;
 pub mod files;
 pub mod listing;

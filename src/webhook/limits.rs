@@ -41,6 +41,8 @@ pub struct Limits {
 pub struct Accepted {
     /// The body.
     pub bytes: Bytes,
+    /// When nobody waits for the answer any more, or ought to.
+    pub deadline: Instant,
     _room: Option<OwnedSemaphorePermit>,
 }
 
@@ -62,6 +64,12 @@ pub enum Rejection {
     /// 408.
     #[error("the body did not arrive in time; send it within {0:?}")]
     Slow(Duration),
+    /// 503, to be tried again.
+    #[error("what the namespace is like could not be read in time; try again in a second")]
+    UnknownNamespace,
+    /// 503, to be tried again.
+    #[error("policies are not loaded yet; try again in a second")]
+    NotLoaded,
     /// 400.
     #[error("the body broke off; send as many bytes as announced")]
     BrokenOff,
@@ -79,18 +87,22 @@ impl Rejection {
             Rejection::TooLarge(_) => "too_large",
             Rejection::Busy => "busy",
             Rejection::Slow(_) => "slow",
+            Rejection::UnknownNamespace => "unknown_namespace",
+            Rejection::NotLoaded => "not_loaded",
             Rejection::BrokenOff => "broken_off",
             Rejection::Review(_) => "malformed",
         }
     }
 
     /// Every [`Rejection::reason`].
-    pub const REASONS: [&'static str; 7] = [
+    pub const REASONS: [&'static str; 9] = [
         "content_type",
         "content_encoding",
         "too_large",
         "busy",
         "slow",
+        "unknown_namespace",
+        "not_loaded",
         "broken_off",
         "malformed",
     ];
@@ -101,6 +113,7 @@ impl Rejection {
             Rejection::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Rejection::Busy => StatusCode::TOO_MANY_REQUESTS,
             Rejection::Slow(_) => StatusCode::REQUEST_TIMEOUT,
+            Rejection::UnknownNamespace | Rejection::NotLoaded => StatusCode::SERVICE_UNAVAILABLE,
             Rejection::BrokenOff | Rejection::Review(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -109,8 +122,11 @@ impl Rejection {
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         let mut response = (self.status(), format!("{self}\n")).into_response();
-        if matches!(self, Rejection::Busy) {
-            // The API server tries a 429 again only when it is told when.
+        if matches!(
+            self,
+            Rejection::Busy | Rejection::UnknownNamespace | Rejection::NotLoaded
+        ) {
+            // The API server tries a 429 or a 5xx again only when it is told when.
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -146,7 +162,7 @@ impl Limits {
         let (head, mut body) = request.into_parts();
         let read = async {
             check_media(&head.headers)?;
-            self.collect(&mut body, announced_length(&head.headers)).await
+            self.collect(&mut body, announced_length(&head.headers), deadline).await
         };
         let outcome = timeout_at(deadline, read).await.unwrap_or(Err(Rejection::Slow(time)));
         if matches!(
@@ -158,7 +174,12 @@ impl Limits {
         outcome
     }
 
-    async fn collect(&self, body: &mut Body, announced: Option<usize>) -> Result<Accepted, Rejection> {
+    async fn collect(
+        &self,
+        body: &mut Body,
+        announced: Option<usize>,
+        deadline: Instant,
+    ) -> Result<Accepted, Rejection> {
         if announced.is_some_and(|length| length > self.body) {
             return Err(Rejection::TooLarge(self.body));
         }
@@ -169,6 +190,7 @@ impl Limits {
             self.grow(&mut room, first.len(), first.len())?;
             return Ok(Accepted {
                 bytes: first,
+                deadline,
                 _room: room,
             });
         }
@@ -188,6 +210,7 @@ impl Limits {
         }
         Ok(Accepted {
             bytes: bytes.into(),
+            deadline,
             _room: room,
         })
     }

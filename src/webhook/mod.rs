@@ -1,12 +1,15 @@
 //! The admission webhook: its routes, and what a request on them needs.
 //!
 //! A request goes from [`listener`] by `router` to `admit`, which reads it with [`review`], asks the engine, and writes the
-//! reply with [`answer`]. It does not know where policies come from: a snapshot is there, and may be another one next time.
+//! reply with [`answer`]. It does not know where policies come from: a snapshot is there, and may be another one next time;
+//! for a namespace that the snapshot lacks, [`namespaces`] is asked. What somebody does to a policy goes to `validate`.
 mod admit;
 pub mod answer;
 pub mod limits;
 pub mod listener;
+pub mod namespaces;
 pub mod review;
+mod validate;
 
 use crate::{
     observe::{health::Health, metrics::Metrics},
@@ -14,13 +17,14 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware,
     response::Response,
     routing::post,
 };
-use limits::Limits;
+use limits::{Accepted, Limits, Rejection};
+use namespaces::Namespaces;
 use outrigger_engine::{Admission, PodRequest, Snapshot};
 use std::sync::Arc;
 
@@ -31,10 +35,11 @@ pub type Admit = fn(&Snapshot, &PodRequest<'_>) -> Admission;
 #[derive(Debug)]
 pub struct Webhook {
     snapshot: Current,
+    namespaces: Option<Arc<dyn Namespaces>>,
     metrics: Arc<Metrics>,
     limits: Limits,
     admit: Admit,
-    health: Arc<Health>,
+    health: Option<Arc<Health>>,
 }
 
 impl Webhook {
@@ -42,17 +47,31 @@ impl Webhook {
     pub fn new(snapshot: Current, metrics: Arc<Metrics>, limits: Limits) -> Self {
         Webhook {
             snapshot,
+            namespaces: None,
             metrics,
             limits,
             admit: outrigger_engine::admit,
-            health: Arc::default(),
+            health: None,
         }
     }
 
-    /// The same, sending its callers elsewhere once this says that the process is stopping.
+    /// The same, answering once this says that policies are loaded, and sending its callers elsewhere once it says that the
+    /// process is stopping.
     #[must_use]
-    pub fn leaving_with(self, health: Arc<Health>) -> Self {
-        Webhook { health, ..self }
+    pub fn living_with(self, health: Arc<Health>) -> Self {
+        Webhook {
+            health: Some(health),
+            ..self
+        }
+    }
+
+    /// The same, asking for namespaces that the snapshot lacks.
+    #[must_use]
+    pub fn asking(self, namespaces: Arc<dyn Namespaces>) -> Self {
+        Webhook {
+            namespaces: Some(namespaces),
+            ..self
+        }
     }
 
     /// The same, deciding by `admit`.
@@ -62,11 +81,22 @@ impl Webhook {
     }
 }
 
+impl Webhook {
+    /// Reads a body, unless there is nothing to decide by yet.
+    async fn read(&self, request: Request) -> Result<Accepted, Rejection> {
+        match &self.health {
+            Some(health) if !health.has_loaded() => Err(Rejection::NotLoaded),
+            _ => self.limits.read(request).await,
+        }
+    }
+}
+
 /// The routes of the HTTPS port.
 pub fn router(webhook: Webhook) -> Router {
-    let health = Arc::clone(&webhook.health);
+    let health = webhook.health.clone();
     Router::new()
         .route("/mutate", post(admit::mutate))
+        .route("/validate", post(validate::validate))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
         .with_state(Arc::new(webhook))
@@ -74,8 +104,8 @@ pub fn router(webhook: Webhook) -> Router {
 }
 
 /// A caller that is told so opens its next connection to another replica, instead of meeting the end of this one.
-async fn take_leave(State(health): State<Arc<Health>>, mut response: Response) -> Response {
-    if health.is_stopping() {
+async fn take_leave(State(health): State<Option<Arc<Health>>>, mut response: Response) -> Response {
+    if health.is_some_and(|health| health.is_stopping()) {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
@@ -93,6 +123,6 @@ async fn unknown_path(uri: Uri) -> (StatusCode, String) {
     let path = uri.path();
     (
         StatusCode::NOT_FOUND,
-        format!("nothing is served at {path}; POST an AdmissionReview to /mutate\n"),
+        format!("nothing is served at {path}; POST an AdmissionReview to /mutate or /validate\n"),
     )
 }

@@ -7,6 +7,7 @@
 
 mod bundled;
 mod contract;
+mod crds;
 mod dry_run;
 #[path = "../support/expression_table.rs"]
 mod expression_table;
@@ -27,5 +28,7 @@ mod scene;
 mod security;
 mod selection;
 mod service_account;
+mod stage;
+mod store;
 mod unknown_fields;
 mod warnings;

@@ -133,7 +133,9 @@ fn every_whole_policy_and_manifest_in_the_documents_is_good() {
 
 /// Whether a manifest has the fields of its kind with the right types.
 fn decode(manifest: &Value) -> Result<(), String> {
-    use k8s_openapi::api::{admissionregistration::v1 as admission, apps::v1 as apps, core::v1 as core};
+    use k8s_openapi::api::{
+        admissionregistration::v1 as admission, apps::v1 as apps, core::v1 as core, rbac::v1 as rbac,
+    };
     fn is<T: serde::de::DeserializeOwned>(manifest: &Value) -> Result<(), String> {
         serde_json::from_value::<T>(manifest.clone())
             .map(drop)
@@ -144,6 +146,8 @@ fn decode(manifest: &Value) -> Result<(), String> {
         "Namespace" => is::<core::Namespace>(manifest),
         "ConfigMap" => is::<core::ConfigMap>(manifest),
         "Deployment" => is::<apps::Deployment>(manifest),
+        "ClusterRole" => is::<rbac::ClusterRole>(manifest),
+        "ValidatingWebhookConfiguration" => is::<admission::ValidatingWebhookConfiguration>(manifest),
         "MutatingWebhookConfiguration" => is::<admission::MutatingWebhookConfiguration>(manifest),
         kind => Err(format!("no test knows kind {kind:?}")),
     }
@@ -337,6 +341,20 @@ fn every_command_of_the_inject_page_says_what_stands_below_it() {
         commands += 1;
     }
     assert!(commands >= 5);
+}
+
+#[test]
+fn the_crds_of_the_chart_are_those_that_the_program_prints() {
+    let output = Command::new(OUTRIGGER).arg("crds").output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let hint = "the CRDs have changed: outrigger crds > charts/outrigger/files/crds.yaml";
+    assert!(printed == document("charts/outrigger/files/crds.yaml"), "{hint}");
+    let definitions: Vec<Value> = serde_saphyr::from_multiple(&printed).unwrap();
+    assert_eq!(definitions, outrigger::crds::all().unwrap());
+    for definition in definitions {
+        use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+        serde_json::from_value::<CustomResourceDefinition>(definition).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -274,6 +274,12 @@ fn wrong_usage_and_unreadable_input_exit_with_2_and_say_why() {
     fs::create_dir(directory.path().join("policies")).unwrap();
     for (arguments, message) in [
         (&["serve"][..], "--policies"),
+        (&["serve", "--kubeconfig", "missing"], "missing"),
+        (
+            &["serve", "--kubeconfig", "missing", "--policies", "policies"],
+            "--kubeconfig",
+        ),
+        (&["serve", "--namespaces", "missing.yaml"], "--policies"),
         (&["serve", "--policies", "missing"], "missing"),
         (
             &["serve", "--policies", "policies", "--namespaces", "missing.yaml"],
@@ -313,6 +319,8 @@ fn wrong_usage_and_unreadable_input_exit_with_2_and_say_why() {
         let output = Command::new(OUTRIGGER)
             .args(arguments)
             .current_dir(directory.path())
+            .env("KUBECONFIG", "no-cluster-here")
+            .env_remove("KUBERNETES_SERVICE_HOST")
             .output()
             .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();

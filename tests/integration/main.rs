@@ -7,9 +7,11 @@
     reason = "that is how a test fails"
 )]
 
+mod api_server;
 mod bad_input;
 mod certificates;
 mod client;
+mod cluster_store;
 mod connections;
 mod contract;
 mod documents;
@@ -21,3 +23,4 @@ mod picture;
 mod program;
 mod reviews;
 mod server;
+mod validate;

@@ -1,5 +1,8 @@
 //! The real program, started as an operator starts it.
-use crate::client::{Connection, Response, get};
+use crate::{
+    api_server::ApiServer,
+    client::{Connection, Response, get},
+};
 use serde_json::Value;
 use std::{
     fs,
@@ -28,16 +31,19 @@ impl Program {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("policies")).unwrap();
         prepare(directory.path());
+        Program::spawn(directory, &[&["--policies", "policies"], arguments].concat())
+    }
+
+    /// Serves what this API server has.
+    pub fn in_cluster(server: &ApiServer, arguments: &[&str]) -> Program {
+        let directory = tempfile::tempdir().unwrap();
+        server.kubeconfig(directory.path());
+        Program::spawn(directory, &[&["--kubeconfig", "kubeconfig"], arguments].concat())
+    }
+
+    fn spawn(directory: TempDir, arguments: &[&str]) -> Program {
         let mut child = Command::new(OUTRIGGER)
-            .args([
-                "serve",
-                "--policies",
-                "policies",
-                "--listen",
-                "127.0.0.1:0",
-                "--admin",
-                "127.0.0.1:0",
-            ])
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--log-format", "json"])
             .args(arguments)
             .current_dir(directory.path())

@@ -9,7 +9,7 @@ use crate::expr::{Budget, Place, Scope, Template, Uses, Vocabulary};
 use crate::field::FieldError;
 use crate::params::Parameter;
 use crate::policy::{Lifecycle, PolicySpec};
-use crate::render::{self, Rendered};
+use crate::render::{self, Helper, Rendered};
 
 /// What a policy renders.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct Body {
     /// Of what is added to the application and to the Pod, the part without expressions.
     constants: Rendered,
     constant_names: Vec<String>,
+    /// Where `in_advance` is none: the helpers that could be rendered all the same.
+    known_helpers: Vec<Helper>,
 }
 
 /// Compiles the body of `spec`; `None` when there are errors.
@@ -68,6 +70,7 @@ pub(super) fn compile(
         in_advance: None,
         constants: constants(spec),
         constant_names,
+        known_helpers: Vec::new(),
     };
     try_out(&mut body, policy, errors, warnings);
     warn_of_late_ambassadors(spec, warnings);
@@ -92,7 +95,11 @@ fn try_out(body: &mut Body, policy: &str, errors: &mut Vec<FieldError>, warnings
     let scope = Scope::new().params(&defaults);
     let known = |uses: &Uses| !uses.reads_the_pod() && uses.params.iter().all(|name| defaults.contains_key(name));
     if !known(&body.uses) {
-        return errors.extend(body.try_parts(policy, &scope, known).err());
+        match body.try_parts(policy, &scope, known) {
+            Ok(helpers) => body.known_helpers = helpers,
+            Err(error) => errors.push(error),
+        }
+        return;
     }
     match body.render(policy, &scope) {
         Ok(rendered) => {
@@ -177,16 +184,29 @@ impl Body {
         self.in_advance.as_ref().unwrap_or(&self.constants)
     }
 
+    /// Helpers that are the same in every Pod though the policy as a whole is not.
+    pub(crate) fn known_helpers(&self) -> &[Helper] {
+        &self.known_helpers
+    }
+
     /// The names of containers that are the same in every Pod.
     pub(crate) fn constant_names(&self) -> &[String] {
         &self.constant_names
     }
 
     /// Renders what can be rendered without a Pod, and checks the types of the rest as far as it is constant.
-    fn try_parts(&self, policy: &str, scope: &Scope<'_>, known: impl Fn(&Uses) -> bool) -> Result<(), FieldError> {
+    fn try_parts(
+        &self,
+        policy: &str,
+        scope: &Scope<'_>,
+        known: impl Fn(&Uses) -> bool,
+    ) -> Result<Vec<Helper>, FieldError> {
+        let mut helpers = Vec::new();
         for template in &self.helpers {
             if known(&template.uses()) {
-                template.render(policy, 0, scope, &mut Budget::default())?;
+                let helper = template.render(policy, 0, scope, &mut Budget::default())?;
+                let included = template.include_when.as_ref().map(|when| when.evaluate_bool(scope));
+                helpers.extend((included != Some(Ok(false))).then_some(helper));
             } else {
                 template.check_constants()?;
             }
@@ -199,7 +219,7 @@ impl Body {
             let pod = self.pod.render(scope, &mut Budget::default())?;
             render::pod(&pod.unwrap_or_default(), "spec.pod")?;
         }
-        Ok(())
+        Ok(helpers)
     }
 
     /// What the policy renders.

@@ -97,7 +97,11 @@ pub fn compile(document: &Value) -> Result<CompiledPolicy, DocumentError> {
         }
         Ok(spec) => {
             errors.extend(head_errors);
-            body::compile(&spec, &id.name, &mut errors, &mut warnings)
+            // On its own: what is wrong with the head must not hide what is wrong with the body.
+            let mut body_errors = Vec::new();
+            let body = body::compile(&spec, &id.name, &mut body_errors, &mut warnings);
+            errors.append(&mut body_errors);
+            body
         }
         // The head is read from the same document: its errors would be the same again.
         Err(error) => {

@@ -185,6 +185,11 @@ impl Compiler<'_> {
         let mut templates = Vec::with_capacity(endpoints.len());
         for (index, endpoint) in endpoints.iter().enumerate() {
             let path = format!("{path}.endpoints[{index}]");
+            if !endpoint.is_object() {
+                let message = "must be an object; write name, port, protocol, env";
+                self.errors.push(FieldError::new(path, message));
+                continue;
+            }
             let mut rest = endpoint.clone();
             let env = rest.as_object_mut().and_then(|members| members.shift_remove("env"));
             let env = env.and_then(|env| self.template(&env, &format!("{path}.env"), Place::Env));

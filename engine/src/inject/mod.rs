@@ -44,12 +44,7 @@ pub fn admit(snapshot: &Snapshot, request: &PodRequest<'_>) -> Admission {
         return answer.finish(None);
     }
     let inject = pod.annotation(request::INJECT);
-    if snapshot
-        .settings()
-        .protected_namespaces
-        .iter()
-        .any(|name| name == request.namespace)
-    {
+    if snapshot.is_protected(request.namespace) {
         if inject.is_some() {
             let (key, namespace) = (request::INJECT, request.namespace);
             answer.warn(format!(

@@ -6,30 +6,36 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::names;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A selector as it is written. An empty one matches everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelSelector {
     /// Labels and their values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub match_labels: Option<BTreeMap<String, String>>,
     /// Conditions on labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub match_expressions: Option<Vec<LabelSelectorRequirement>>,
 }
 
 /// A condition on a label as it is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelSelectorRequirement {
     /// The label.
+    #[schemars(length(min = 1, max = 317))]
     pub key: String,
     /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
+    #[schemars(extend("enum" = ["In", "NotIn", "Exists", "DoesNotExist"]))]
     pub operator: String,
     /// For `In` and `NotIn`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub values: Option<Vec<String>>,
 }
 
@@ -129,6 +135,37 @@ impl Requirement {
             (Test::In(_), None) => false,
             (Test::NotIn(_), None) => true,
         }
+    }
+}
+
+/// Whether there are labels that all of these match. That can always be told: every requirement is about one label, and a
+/// label may have any value.
+pub fn can_all_match(selectors: &[&Selector]) -> bool {
+    let all = || selectors.iter().flat_map(|selector| &selector.requirements);
+    all().all(|one| {
+        let about: Vec<&Requirement> = all().filter(|requirement| requirement.key == one.key).collect();
+        is_satisfiable(&about)
+    })
+}
+
+impl From<Vec<Requirement>> for Selector {
+    /// Of requirements that are known to be valid.
+    fn from(requirements: Vec<Requirement>) -> Selector {
+        Selector { requirements }
+    }
+}
+
+/// Whether there is a value, or the absence of one, for which all of these hold.
+fn is_satisfiable(about_one_label: &[&Requirement]) -> bool {
+    let holds = |value: Option<&str>| about_one_label.iter().all(|requirement| requirement.matches(value));
+    let listed = about_one_label.iter().find_map(|requirement| match &requirement.test {
+        Test::In(values) => Some(values),
+        _ => None,
+    });
+    match listed {
+        Some(values) => values.iter().any(|value| holds(Some(value))),
+        // No label has this value, so that it stands for all that nobody lists.
+        None => holds(None) || holds(Some("/")),
     }
 }
 

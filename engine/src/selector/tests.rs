@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{LabelSelector, Selector};
+use super::{LabelSelector, Selector, can_all_match};
 
 fn compile(value: &Value) -> Result<Selector, Vec<(String, String)>> {
     let selector: LabelSelector = serde_json::from_value(value.clone()).unwrap();
@@ -130,4 +130,68 @@ fn an_index_finds_the_labels_that_must_be_there() {
         ["a", "d"]
     );
     assert!(!selector.is_empty() && compile(&json!({})).unwrap().is_empty());
+}
+
+#[test]
+fn whether_two_selectors_can_match_the_same_labels_is_told() {
+    let table = [
+        (json!({}), json!({"matchLabels": {"app": "web"}}), false),
+        (
+            json!({"matchLabels": {"app": "web"}}),
+            json!({"matchLabels": {"app": "db"}}),
+            true,
+        ),
+        (
+            json!({"matchLabels": {"app": "web"}}),
+            json!({"matchLabels": {"tier": "db"}}),
+            false,
+        ),
+        (
+            expression("app", "In", &["a", "b"]),
+            expression("app", "In", &["b", "c"]),
+            false,
+        ),
+        (
+            expression("app", "In", &["a"]),
+            expression("app", "NotIn", &["a"]),
+            true,
+        ),
+        (
+            expression("app", "In", &["a", "b"]),
+            expression("app", "NotIn", &["a"]),
+            false,
+        ),
+        (expression("app", "In", &["a"]), expression("app", "Exists", &[]), false),
+        (
+            expression("app", "In", &["a"]),
+            expression("app", "DoesNotExist", &[]),
+            true,
+        ),
+        (
+            expression("app", "Exists", &[]),
+            expression("app", "DoesNotExist", &[]),
+            true,
+        ),
+        (
+            expression("app", "NotIn", &["a"]),
+            expression("app", "NotIn", &["b"]),
+            false,
+        ),
+        (
+            expression("app", "NotIn", &["a"]),
+            expression("app", "DoesNotExist", &[]),
+            false,
+        ),
+        (
+            expression("app", "NotIn", &["a"]),
+            expression("app", "Exists", &[]),
+            false,
+        ),
+    ];
+    for (left, right, expected) in table {
+        let (left_compiled, right_compiled) = (compile(&left).unwrap(), compile(&right).unwrap());
+        let both = [&left_compiled, &right_compiled];
+        assert_eq!(can_all_match(&both), !expected, "{left} {right}");
+        assert_eq!(can_all_match(&[both[1], both[0]]), !expected, "{right} {left}");
+    }
 }

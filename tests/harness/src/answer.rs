@@ -37,11 +37,21 @@ impl Answer {
     }
 
     pub(crate) async fn to(client: &Client, method: &str, path: &str, body: Option<&Value>) -> kube::Result<Answer> {
+        Answer::with_media(client, "application/json", method, path, body).await
+    }
+
+    pub(crate) async fn with_media(
+        client: &Client,
+        media: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> kube::Result<Answer> {
         let bytes = body.map(Value::to_string).unwrap_or_default().into_bytes();
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::CONTENT_TYPE, "application/json");
+            .header(header::CONTENT_TYPE, media);
         let request = request.body(Body::from(bytes)).map_err(kube::Error::HttpError)?;
         let response = client.send(request).await?;
         let status = response.status().as_u16();

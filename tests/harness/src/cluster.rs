@@ -57,6 +57,16 @@ impl Cluster {
         &self.control_plane.kubeconfig
     }
 
+    /// A kubeconfig for whoever has this token; `name` is that of a test.
+    pub fn kubeconfig_with_token(&self, token: &str, name: &str) -> PathBuf {
+        let text = std::fs::read_to_string(self.kubeconfig()).expect("failed to read the kubeconfig");
+        let mut config: Value = serde_json::from_str(&text).expect("the kubeconfig is JSON");
+        config["users"][0]["user"] = json!({"token": token});
+        let path = self.directory(name).join("token.kubeconfig");
+        std::fs::write(&path, config.to_string()).expect("failed to write a kubeconfig");
+        path
+    }
+
     /// The process groups of etcd and the API server.
     pub fn process_groups(&self) -> [u32; 2] {
         self.control_plane.groups()

@@ -16,6 +16,7 @@ pub mod kubectl;
 pub mod namespace;
 pub mod other_webhook;
 pub mod pki;
+pub mod proxy;
 mod registration;
 pub mod rundir;
 pub mod webhook;
@@ -25,6 +26,8 @@ pub use cluster::Cluster;
 pub use json_patch::JsonPatch;
 pub use namespace::Namespace;
 pub use other_webhook::OtherWebhook;
+pub use proxy::Proxy;
+pub use registration::SCENE;
 pub use webhook::Webhook;
 
 /// Runs `future` to its end on a thread and a runtime of its own: for code that cannot wait itself, such as `Drop`.

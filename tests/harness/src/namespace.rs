@@ -82,9 +82,29 @@ impl Namespace {
         manifest
     }
 
+    /// Server-side apply.
+    pub async fn apply(&self, path: &str, object: &Value) -> Answer {
+        self.patch("application/apply-patch+yaml", path, object).await
+    }
+
+    /// A JSON Merge Patch (RFC 7386).
+    pub async fn merge(&self, path: &str, patch: &Value) -> Answer {
+        self.patch("application/merge-patch+json", path, patch).await
+    }
+
+    async fn patch(&self, media: &str, path: &str, body: &Value) -> Answer {
+        Answer::with_media(&self.client, media, "PATCH", path, Some(body))
+            .await
+            .expect("the API server does not answer")
+    }
+
     /// Runs kubectl in this namespace, with `manifest` on its standard input for `-f -`.
     pub async fn kubectl(&self, arguments: &[&str], manifest: Option<&Value>) -> Output {
-        let input = manifest.map(Value::to_string);
+        self.kubectl_with(arguments, manifest.map(Value::to_string)).await
+    }
+
+    /// As [`Self::kubectl`], with any text as input.
+    pub async fn kubectl_with(&self, arguments: &[&str], input: Option<String>) -> Output {
         let run = Run {
             program: self.cluster.kubectl_path(),
             kubeconfig: self.cluster.kubeconfig(),

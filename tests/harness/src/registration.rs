@@ -6,7 +6,11 @@ use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-const PATH: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const PODS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+
+/// The label by which a test's further namespaces are found: its value is the name of the first.
+pub const SCENE: &str = "tests.outrigger.dev/scene";
 
 /// What to register.
 pub(crate) struct Registration<'a> {
@@ -21,39 +25,71 @@ pub(crate) struct Registration<'a> {
 
 /// A registered webhook; dropping it takes it back.
 pub(crate) struct Registered {
-    name: String,
+    path: String,
     kubeconfig: PathBuf,
 }
 
 impl Registration<'_> {
     pub(crate) async fn register(&self, namespace: &Namespace) -> Registered {
-        let body = self.configuration(&namespace.name);
-        namespace.call("POST", PATH, Some(&body)).await.object();
+        let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace.name}});
+        self.post(namespace, PODS, &self.for_pods(selector)).await
+    }
+
+    /// For the Pods of all namespaces whose label [`SCENE`] is this namespace's name.
+    pub(crate) async fn register_for_scene(&self, namespace: &Namespace) -> Registered {
+        let selector = json!({"matchLabels": {SCENE: namespace.name}});
+        self.post(namespace, PODS, &self.for_pods(selector)).await
+    }
+
+    /// For policies whose name begins with that of this namespace: other tests have theirs.
+    pub(crate) async fn register_for_policies(&self, namespace: &Namespace) -> Registered {
+        let own = format!("request.name.startsWith('{}')", namespace.name);
+        let rules = json!([{"apiGroups": ["outrigger.dev"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE", "DELETE"],
+            "resources": ["clusterinjectionpolicies", "injectionpolicies"]}]);
+        let mut webhook = self.webhook(rules);
+        webhook["matchConditions"] = json!([{"name": "own", "expression": own}]);
+        let body = self.configuration("ValidatingWebhookConfiguration", webhook);
+        self.post(namespace, POLICIES, &body).await
+    }
+
+    async fn post(&self, namespace: &Namespace, path: &str, body: &Value) -> Registered {
+        namespace.call("POST", path, Some(body)).await.object();
         let cluster: &Cluster = namespace.cluster();
         Registered {
-            name: self.name.to_owned(),
+            path: format!("{path}/{}", self.name),
             kubeconfig: cluster.kubeconfig().to_owned(),
         }
     }
 
     /// As Outrigger registers itself, save that a failing call fails the Pod: a test must see it.
-    fn configuration(&self, namespace: &str) -> Value {
+    fn for_pods(&self, namespaces: Value) -> Value {
+        let rules =
+            json!([{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]);
+        let mut webhook = self.webhook(rules);
+        webhook["namespaceSelector"] = namespaces;
+        webhook["reinvocationPolicy"] = json!("IfNeeded");
+        self.configuration("MutatingWebhookConfiguration", webhook)
+    }
+
+    fn webhook(&self, rules: Value) -> Value {
+        json!({
+            "name": self.webhook,
+            "admissionReviewVersions": ["v1"],
+            "clientConfig": {"url": self.url, "caBundle": ByteString(self.authority.as_bytes().to_vec())},
+            "rules": rules,
+            "failurePolicy": "Fail",
+            "matchPolicy": "Equivalent",
+            "sideEffects": "None",
+            "timeoutSeconds": 5,
+        })
+    }
+
+    fn configuration(&self, kind: &str, webhook: Value) -> Value {
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingWebhookConfiguration",
+            "kind": kind,
             "metadata": {"name": self.name},
-            "webhooks": [{
-                "name": self.webhook,
-                "admissionReviewVersions": ["v1"],
-                "clientConfig": {"url": self.url, "caBundle": ByteString(self.authority.as_bytes().to_vec())},
-                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}],
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                "failurePolicy": "Fail",
-                "matchPolicy": "Equivalent",
-                "reinvocationPolicy": "IfNeeded",
-                "sideEffects": "None",
-                "timeoutSeconds": 5,
-            }],
+            "webhooks": [webhook],
         })
     }
 }
@@ -63,7 +99,7 @@ impl Drop for Registered {
         // Left behind, it would do no harm: nobody else creates Pods in the test's namespace.
         crate::block_on(async {
             if let Ok(client) = crate::cluster::connect(&self.kubeconfig).await {
-                let _ = Answer::to(&client, "DELETE", &format!("{PATH}/{}", self.name), None).await;
+                let _ = Answer::to(&client, "DELETE", &self.path, None).await;
             }
         });
     }

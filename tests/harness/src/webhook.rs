@@ -1,4 +1,5 @@
-//! The real webhook: the binary `outrigger serve` with policies from files, registered for the Pods of one namespace.
+//! The real webhook: the binary `outrigger serve` with policies from files or from the cluster, registered for the Pods of
+//! a test.
 use crate::answer::Answer;
 use crate::keeper::{Kept, Program};
 use crate::namespace::Namespace;
@@ -17,11 +18,12 @@ const LOGS_WITHIN: Duration = Duration::from_secs(20);
 /// A running and registered webhook; it ends when this is dropped.
 pub struct Webhook {
     dir: PathBuf,
+    listen: String,
     log: Arc<Log>,
     https: Client,
     admin: Client,
     // Dropped in this order: nobody is sent to a webhook that is gone.
-    _registered: Registered,
+    _registered: Vec<Registered>,
     _kept: Kept,
 }
 
@@ -40,36 +42,97 @@ impl Webhook {
         let namespaces = namespace.manifest().await.to_string();
         fs::write(dir.join("namespaces.yaml"), namespaces).expect("failed to write the namespaces");
 
-        let (kept, log) = spawn(binary, &dir);
+        let path = |name: &str| dir.join(name).display().to_string();
+        let from_files = [
+            "--policies".to_owned(),
+            path("policies"),
+            "--namespaces".to_owned(),
+            path("namespaces.yaml"),
+        ];
+        let mut webhook = Webhook::spawn(binary, dir, &from_files);
+        let authority = webhook.authority();
+        let registration = Registration {
+            name: &format!("m-outrigger-{}", namespace.name),
+            webhook: "pods.outrigger.dev",
+            url: format!("https://{}/mutate", webhook.listen),
+            authority: &authority,
+        };
+        webhook._registered.push(registration.register(namespace).await);
+        webhook.wait_for_a_call(namespace).await;
+        webhook
+    }
+
+    /// Starts `binary` with policies from the cluster that `kubeconfig` leads to, and registers it for the Pods of all
+    /// namespaces whose label [`SCENE`](crate::SCENE) has this namespace's name, and for policies whose name begins with
+    /// it. Waits until it is ready and the API server calls it.
+    ///
+    /// # Panics
+    /// When that does not happen; the message has the webhook's log.
+    pub async fn in_cluster(binary: &Path, namespace: &Namespace, kubeconfig: &Path) -> Webhook {
+        let dir = namespace.cluster().directory(&namespace.name);
+        let arguments = ["--kubeconfig".to_owned(), kubeconfig.display().to_string()];
+        let mut webhook = Webhook::spawn(binary, dir, &arguments);
+        webhook.wait_until_ready().await;
+        let authority = webhook.authority();
+        let pods = Registration {
+            name: &format!("m-outrigger-{}", namespace.name),
+            webhook: "pods.outrigger.dev",
+            url: format!("https://{}/mutate", webhook.listen),
+            authority: &authority,
+        };
+        let policies = Registration {
+            webhook: "policies.outrigger.dev",
+            url: format!("https://{}/validate", webhook.listen),
+            ..pods
+        };
+        webhook._registered.push(pods.register_for_scene(namespace).await);
+        webhook
+            ._registered
+            .push(policies.register_for_policies(namespace).await);
+        webhook.wait_for_a_call(namespace).await;
+        webhook
+    }
+
+    fn spawn(binary: &Path, dir: PathBuf, arguments: &[String]) -> Webhook {
+        let (kept, log) = spawn(binary, &dir, arguments);
         let addresses = log.wait_for("serving");
         let address = |field: &str| {
-            addresses[field]
-                .as_str()
+            let address = addresses[field].as_str();
+            address
                 .unwrap_or_else(|| panic!("no {field} in {addresses}"))
+                .to_owned()
         };
         let (listen, admin) = (address("listen"), address("admin"));
         let authority = fs::read_to_string(dir.join("certs/ca.crt")).expect("serve wrote no ca.crt");
-        let registered = Registration {
-            name: &format!("m-outrigger-{}", namespace.name),
-            webhook: "pods.outrigger.dev",
-            url: format!("https://{listen}/mutate"),
-            authority: &authority,
-        };
-        let registered = registered.register(namespace).await;
-        let (https, admin) = (
-            client(&format!("https://{listen}"), Some(&authority)),
-            client(&format!("http://{admin}"), None),
-        );
-        let webhook = Webhook {
+        Webhook {
+            https: client(&format!("https://{listen}"), Some(&authority)),
+            admin: client(&format!("http://{admin}"), None),
+            listen,
             dir,
             log,
-            https,
-            admin,
-            _registered: registered,
+            _registered: Vec::new(),
             _kept: kept,
-        };
-        webhook.wait_for_a_call(namespace).await;
-        webhook
+        }
+    }
+
+    fn authority(&self) -> String {
+        fs::read_to_string(self.dir.join("certs/ca.crt")).expect("serve wrote no ca.crt")
+    }
+
+    /// Whether `/readyz` says so.
+    pub async fn is_ready(&self) -> bool {
+        let answer = Answer::to(&self.admin, "GET", "/readyz", None).await;
+        answer.is_ok_and(|answer| answer.status == 200)
+    }
+
+    async fn wait_until_ready(&self) {
+        for _ in 0..600 {
+            if self.is_ready().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the webhook is not ready; its log:\n{}", self.log.text());
     }
 
     /// Replaces the policy at this place of the list that the webhook was started with.
@@ -108,6 +171,19 @@ impl Webhook {
         values.sum()
     }
 
+    /// The value of one series, such as `name{label="value"}`.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn series(&self, series: &str) -> f64 {
+        let metrics = self.metrics().await;
+        let value = |line: &str| line.strip_prefix(series)?.trim().parse().ok();
+        metrics
+            .lines()
+            .find_map(value)
+            .unwrap_or_else(|| panic!("{series} is not in\n{metrics}"))
+    }
+
     /// The registration takes a moment to reach the API server's admission chain. A Pod that no webhook would let pass
     /// shows that it has.
     async fn wait_for_a_call(&self, namespace: &Namespace) {
@@ -139,21 +215,16 @@ fn write_policy(dir: &Path, index: usize, policy: &str) {
     fs::rename(&partial, folder.join("policy.yaml")).expect("failed to put a policy in place");
 }
 
-fn spawn(binary: &Path, dir: &Path) -> (Kept, Arc<Log>) {
-    let path = |name: &str| dir.join(name).display().to_string();
+fn spawn(binary: &Path, dir: &Path, from: &[String]) -> (Kept, Arc<Log>) {
+    let certs = dir.join("certs").display().to_string();
     let arguments = [
-        ["--policies", &path("policies")],
-        ["--namespaces", &path("namespaces.yaml")],
-        ["--certs", &path("certs")],
+        ["--certs", &certs],
         ["--listen", "127.0.0.1:0"],
         ["--admin", "127.0.0.1:0"],
         ["--log-format", "json"],
     ];
-    let arguments = ["serve"]
-        .into_iter()
-        .chain(arguments.into_iter().flatten())
-        .map(String::from)
-        .collect();
+    let arguments = ["serve"].into_iter().chain(arguments.into_iter().flatten());
+    let arguments = arguments.map(String::from).chain(from.iter().cloned()).collect();
     let program = Program {
         path: binary,
         arguments,
