@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::CompiledPolicy;
 use crate::pod::PodView;
+use crate::render::{Rendering, Renderings};
 use crate::selector::{Selector, Test};
 
 /// What the engine knows of a namespace.
@@ -112,6 +113,7 @@ pub struct Snapshot {
     settings: Settings,
     cluster: Index,
     namespaced: HashMap<String, Index>,
+    renderings: Option<Box<dyn Renderings>>,
 }
 
 /// Policies of one scope by name, and by one thing that a Pod or its namespace must have for them to match.
@@ -210,6 +212,25 @@ impl Snapshot {
             settings,
             cluster,
             namespaced,
+            renderings: None,
+        }
+    }
+
+    /// The same, with a place for renderings, which live as long as the snapshot.
+    pub fn keeping(self, renderings: Box<dyn Renderings>) -> Snapshot {
+        Snapshot {
+            renderings: Some(renderings),
+            ..self
+        }
+    }
+
+    pub(crate) fn recall(&self, key: &str) -> Option<Rendering> {
+        self.renderings.as_ref()?.recall(key)
+    }
+
+    pub(crate) fn keep(&self, key: String, rendering: &Rendering) {
+        if let Some(renderings) = &self.renderings {
+            renderings.keep(key, rendering.clone());
         }
     }
 

@@ -5,6 +5,7 @@ pub mod documents;
 pub mod files;
 pub mod namespaces;
 pub mod policies;
+pub mod renderings;
 
 use arc_swap::ArcSwap;
 use outrigger_engine::Snapshot;
