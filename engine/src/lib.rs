@@ -31,5 +31,6 @@ pub use admission::{Admission, Decision, PodRequest, Refusal, Verdict};
 pub use compile::{CompiledPolicy, DocumentError, PolicyError, PolicyId, compile};
 pub use inject::admit;
 pub use pod::PodView;
+pub use render::{Rendering, Renderings};
 pub use snapshot::{Namespace, Settings, Snapshot};
 pub use text::Text;

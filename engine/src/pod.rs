@@ -1,38 +1,64 @@
 //! A borrowed view of a Pod's raw JSON: what the engine reads of it.
 //!
 //! Nothing here decodes a whole Pod. Fields that the engine does not know are skipped, never kept and never written
-//! back; that is why a field from a newer Kubernetes survives an injection. Policies are selected by `metadata`, so
-//! `spec` is skipped too, and read only when there is something to inject: most Pods get nothing.
+//! back; that is why a field from a newer Kubernetes survives an injection. Policies are selected by `metadata`. So
+//! `spec` is read along with it in a Pod that asks for policies; in others it is skipped, and read only when there is
+//! something to inject: most of those get nothing.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::value::RawValue;
 
+use crate::request::INJECT;
 use crate::text::Text;
 
 /// A Pod, or the template of one: its `metadata`, and `spec` as JSON, both borrowed.
 #[derive(Debug, Default)]
 pub struct PodView<'a> {
     metadata: Field<Object<Metadata<'a>>>,
-    spec: Option<&'a RawValue>,
+    spec: SpecField<'a>,
+}
+
+/// `spec`, read or not yet.
+#[derive(Debug, Default)]
+enum SpecField<'a> {
+    /// Missing, or `null`.
+    #[default]
+    None,
+    Read(Box<Spec<'a>>),
+    Json(&'a RawValue),
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for PodView<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Members<'a> {
-            #[serde(borrow, default)]
-            metadata: Field<Object<Metadata<'a>>>,
-            #[serde(borrow, default)]
-            spec: Option<&'a RawValue>,
+        struct PodVisitor;
+        impl<'de> Visitor<'de> for PodVisitor {
+            type Value = PodView<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<PodView<'de>, A::Error> {
+                let mut pod = PodView::default();
+                let mut seen = [false; 2];
+                while let Some(key) = members.next_key::<Text<'de>>()? {
+                    match &*key {
+                        "metadata" if !mem::replace(&mut seen[0], true) => pod.metadata = members.next_value()?,
+                        "spec" if !mem::replace(&mut seen[1], true) => pod.spec = pod.next_spec(&mut members)?,
+                        "metadata" => return Err(de::Error::duplicate_field("metadata")),
+                        "spec" => return Err(de::Error::duplicate_field("spec")),
+                        _ => drop(members.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(pod)
+            }
         }
-        let Object(Members { metadata, spec }) = Object::deserialize(deserializer)?;
-        Ok(PodView { metadata, spec })
+        deserializer.deserialize_map(PodVisitor)
     }
 }
 
@@ -57,16 +83,35 @@ impl<'a> PodView<'a> {
         self.metadata().and_then(|metadata| metadata.labels.get(key))
     }
 
-    /// Reads `spec`, which may be missing or `null`.
+    /// The API server sends `metadata` first.
+    fn next_spec<A: MapAccess<'a>>(&self, members: &mut A) -> Result<SpecField<'a>, A::Error> {
+        if self.annotation(INJECT).is_none() {
+            let json: Option<&'a RawValue> = members.next_value()?;
+            return Ok(json.map_or_else(SpecField::default, SpecField::Json));
+        }
+        let spec: Option<Object<Spec<'a>>> = members.next_value()?;
+        Ok(spec.map_or_else(SpecField::default, |Object(spec)| {
+            SpecField::Read(Box::new(spec.there()))
+        }))
+    }
+
+    /// `spec`, which may be missing or `null`. `room` holds it in case that it is still to be read.
     ///
     /// # Errors
     /// When it does not have the shape of a Pod's.
-    pub(crate) fn read_spec(&self) -> Result<Spec<'a>, serde_json::Error> {
-        let Some(spec) = self.spec else {
-            return Ok(Spec::default());
-        };
-        let Object(spec) = serde_json::from_str::<Object<Spec<'a>>>(spec.get())?;
-        Ok(Spec { is_there: true, ..spec })
+    pub(crate) fn spec<'s>(&'s self, room: &'s mut Spec<'a>) -> Result<&'s Spec<'a>, serde_json::Error> {
+        match &self.spec {
+            SpecField::None => {
+                *room = Spec::default();
+                Ok(room)
+            }
+            SpecField::Read(spec) => Ok(spec),
+            SpecField::Json(json) => {
+                let Object(spec) = serde_json::from_str::<Object<Spec<'a>>>(json.get())?;
+                *room = spec.there();
+                Ok(room)
+            }
+        }
     }
 
     pub(crate) fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -199,6 +244,12 @@ pub(crate) struct Spec<'a> {
     pub(crate) host_network: bool,
     #[serde(default)]
     pub(crate) share_process_namespace: Option<bool>,
+}
+
+impl Spec<'_> {
+    fn there(self) -> Self {
+        Spec { is_there: true, ..self }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -410,7 +461,8 @@ mod tests {
     fn absent_null_and_empty_are_three_things() {
         let view: PodView<'_> =
             serde_json::from_str(r#"{"metadata":{"annotations":null,"labels":{}},"spec":{"containers":[]}}"#).unwrap();
-        let (metadata, spec) = (view.metadata().unwrap(), view.read_spec().unwrap());
+        let mut room = Spec::default();
+        let (metadata, spec) = (view.metadata().unwrap(), view.spec(&mut room).unwrap());
         assert!(matches!(metadata.annotations, Field::Null));
         assert!(matches!(metadata.labels, Field::Present(_)));
         assert!(matches!(spec.volumes, Field::Absent));
@@ -423,11 +475,12 @@ mod tests {
             r#"{"metadata":null,"spec":{"containers":[{"name":null,"ports":null,"envFrom":null}],"hostNetwork":null}}"#,
         )
         .unwrap();
-        let spec = view.read_spec().unwrap();
+        let mut room = Spec::default();
+        let spec = view.spec(&mut room).unwrap();
         assert_eq!(&*spec.containers.items()[0].name, "");
         assert!(spec.is_there && !spec.host_network);
         let view: PodView<'_> = serde_json::from_str(r#"{"spec":null}"#).unwrap();
-        assert!(!view.read_spec().unwrap().is_there);
+        assert!(!view.spec(&mut room).unwrap().is_there);
     }
 
     #[test]
@@ -447,7 +500,8 @@ mod tests {
                 {"name":"d","secret":null},{"name":"e","future":[1,{"readOnly":true}]},{"name":"f","future":7}]}}"#,
         )
         .unwrap();
-        let spec = view.read_spec().unwrap();
+        let mut room = Spec::default();
+        let spec = view.spec(&mut room).unwrap();
         let sources: Vec<_> = spec
             .volumes
             .items()
@@ -455,6 +509,19 @@ mod tests {
             .map(|v| v.read_only_source.as_deref())
             .collect();
         assert_eq!(sources, [Some("configMap"), Some("nfs"), None, None, None, None]);
+    }
+
+    #[test]
+    fn the_spec_is_read_at_once_where_the_pod_asks_for_policies() {
+        let asks = r#"{"metadata":{"annotations":{"outrigger.dev/inject":"a"}},"spec":{"hostNetwork":true}}"#;
+        let late = r#"{"spec":{"hostNetwork":true},"metadata":{"annotations":{"outrigger.dev/inject":"a"}}}"#;
+        for (pod, at_once) in [(asks, true), (late, false), (r#"{"spec":{"hostNetwork":true}}"#, false)] {
+            let view: PodView<'_> = serde_json::from_str(pod).unwrap();
+            assert_eq!(matches!(view.spec, SpecField::Read(_)), at_once, "{pod}");
+            let mut room = Spec::default();
+            let spec = view.spec(&mut room).unwrap();
+            assert!(spec.is_there && spec.host_network, "{pod}");
+        }
     }
 
     #[test]
@@ -469,7 +536,8 @@ mod tests {
             r#"{"metadata":{"annotations":{"a":1}}}"#,
             r#"{"spec":{"containers":[{"ports":[{"containerPort":"80"}]}]}}"#,
         ] {
-            let outcome = serde_json::from_str(pod).and_then(|view: PodView<'_>| view.read_spec().map(drop));
+            let outcome =
+                serde_json::from_str(pod).and_then(|view: PodView<'_>| view.spec(&mut Spec::default()).map(drop));
             assert!(outcome.is_err(), "{pod}");
         }
     }

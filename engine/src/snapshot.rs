@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::CompiledPolicy;
 use crate::names;
 use crate::pod::PodView;
+use crate::render::{Rendering, Renderings};
 use crate::selector::{Selector, Test};
 
 /// What the engine knows of a namespace.
@@ -119,6 +120,7 @@ pub struct Snapshot {
     /// One that is not among `namespaces` yet.
     newcomer: Option<Arc<Namespace>>,
     settings: Arc<Settings>,
+    renderings: Option<Arc<dyn Renderings>>,
 }
 
 /// Compiled policies, indexed.
@@ -234,11 +236,24 @@ impl Snapshot {
             .with_settings(settings)
     }
 
-    /// The same with these policies instead.
+    /// The same with these policies instead, and without a place for renderings.
     #[must_use]
     pub fn with_policies(self, policies: Vec<Arc<CompiledPolicy>>) -> Snapshot {
         let policies = Arc::new(Policies::new(policies));
-        Snapshot { policies, ..self }
+        Snapshot {
+            policies,
+            renderings: None,
+            ..self
+        }
+    }
+
+    /// The same, with a place for renderings of these policies.
+    #[must_use]
+    pub fn keeping(self, renderings: Arc<dyn Renderings>) -> Snapshot {
+        Snapshot {
+            renderings: Some(renderings),
+            ..self
+        }
     }
 
     /// The same with these namespaces instead.
@@ -266,6 +281,16 @@ impl Snapshot {
         Snapshot {
             newcomer: Some(labelled(namespace)),
             ..self.clone()
+        }
+    }
+
+    pub(crate) fn recall(&self, key: &str) -> Option<Rendering> {
+        self.renderings.as_ref()?.recall(key)
+    }
+
+    pub(crate) fn keep(&self, key: String, rendering: &Rendering) {
+        if let Some(renderings) = &self.renderings {
+            renderings.keep(key, rendering.clone());
         }
     }
 

@@ -6,6 +6,7 @@ use super::{
     documents::{Look, SETTLED},
     namespaces::NamespaceFile,
     policies::PolicyFiles,
+    renderings::Kept,
 };
 use crate::observe::{
     health,
@@ -149,8 +150,8 @@ impl FileStore {
             .map_or_else(Vec::new, |file| file.namespaces().to_vec());
         tracing::info!(policies = policies.len(), namespaces = namespaces.len(), "loaded");
         self.metrics.loaded(&policies);
-        self.current
-            .store(Arc::new(Snapshot::new(policies, namespaces, self.settings.clone())));
+        let snapshot = Snapshot::new(policies, namespaces, self.settings.clone());
+        self.current.store(Arc::new(snapshot.keeping(Arc::<Kept>::default())));
     }
 
     /// Keeps the snapshot up to date from a thread of its own, for as long as the process lives. Whatever is sent to what is

@@ -7,6 +7,7 @@ pub mod files;
 pub mod listing;
 pub mod namespaces;
 pub mod policies;
+pub mod renderings;
 
 use arc_swap::ArcSwap;
 use outrigger_engine::Snapshot;

@@ -215,7 +215,9 @@ impl Compiler<'_> {
                 Place::Value
             };
             let name = name.clone();
-            templates.extend(self.template(content, &path, place).map(|content| FileTemplate {
+            // What expressions add to an object comes in order too, so that nothing is left to be sorted for each Pod.
+            let content = render::sorted(content);
+            templates.extend(self.template(&content, &path, place).map(|content| FileTemplate {
                 name,
                 path,
                 format,

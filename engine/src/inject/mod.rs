@@ -16,6 +16,9 @@ mod shared;
 mod slot;
 mod strip;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::admission::{Admission, PodRequest};
@@ -23,6 +26,7 @@ use crate::compile::{Body, CompiledPolicy};
 use crate::params;
 use crate::pod::{PodView, Spec};
 use crate::policy::Enforcement;
+use crate::render::{MaybeOwned, Rendering};
 use crate::request::{self, Wishes};
 use crate::select::{self, Because, Choice, Choices, Subject};
 use crate::snapshot::{Namespace, Snapshot};
@@ -115,20 +119,29 @@ impl<'a> Inputs<'a> {
         for (policy, why) in choices.not_selected {
             answer.decide(policy, select::Selection::NotSelected(why).reason());
         }
-        let (spec, selected) = self.read_spec(choices.selected, &mut answer);
+        let (mut room, empty, mut selected) = (Spec::default(), Spec::default(), choices.selected);
+        let spec = match selected.is_empty() {
+            true => &empty,
+            false => self.pod.spec(&mut room).unwrap_or_else(|error| {
+                let message = format!("the Pod's spec cannot be read: {error}; write it as core/v1 has it");
+                let unable = |choice| answer.fail(choice, Failure::bad_value(message.clone()));
+                selected.drain(..).for_each(unable);
+                &empty
+            }),
+        };
         let mut candidates = Vec::with_capacity(selected.len());
         let mut other_versions = Vec::new();
         for choice in selected {
-            match self.prepare(choice, &spec, &mut answer) {
+            match self.prepare(choice, spec, &mut answer) {
                 Prepared::Candidate(candidate) => candidates.push(*candidate),
                 Prepared::OtherVersion(slots) => other_versions.extend(slots),
                 Prepared::Done => {}
             }
         }
-        tell_owners_apart(&mut candidates, &spec);
+        tell_owners_apart(&mut candidates, spec);
         let mut plan = Plan::new(
             self.pod,
-            &spec,
+            spec,
             self.snapshot.settings(),
             self.objects,
             &candidates,
@@ -154,23 +167,6 @@ impl<'a> Inputs<'a> {
             answer.audit_annotations.push(("injected", injected));
         }
         answer.finish(patch)
-    }
-
-    /// The Pod's `spec`, when policies are selected, and those that can go on.
-    fn read_spec(&self, selected: Vec<Choice<'a>>, answer: &mut Answer) -> (Spec<'a>, Vec<Choice<'a>>) {
-        if selected.is_empty() {
-            return (Spec::default(), selected);
-        }
-        match self.pod.read_spec() {
-            Ok(spec) => (spec, selected),
-            Err(error) => {
-                for choice in selected {
-                    let message = format!("the Pod's spec cannot be read: {error}; write it as core/v1 has it");
-                    answer.fail(choice, Failure::bad_value(message));
-                }
-                (Spec::default(), Vec::new())
-            }
-        }
     }
 
     /// Everything about one selected policy that does not depend on the others.
@@ -253,9 +249,9 @@ impl<'a> Inputs<'a> {
         policy: &'a CompiledPolicy,
         body: &'a Body,
         answer: &mut Answer,
-    ) -> Result<crate::render::MaybeOwned<'a>, Failure> {
+    ) -> Result<MaybeOwned<'a>, Failure> {
         if let Some(rendered) = body.in_advance().filter(|_| !self.sets_parameters(policy.name())) {
-            return Ok(crate::render::MaybeOwned::InAdvance(rendered));
+            return Ok(MaybeOwned::InAdvance(rendered));
         }
         let of_namespace = |key: &str| self.namespace.annotations.get(key).map(String::as_str);
         let values = params::resolve(policy.name(), &body.parameters, of_namespace, |key| {
@@ -266,16 +262,22 @@ impl<'a> Inputs<'a> {
             .warnings()
             .iter()
             .for_each(|warning| answer.warn(warning.clone()));
+        let key = (!body.uses().reads_the_pod()).then(|| rendering_key(policy, values.map()));
+        if let Some(known) = key.as_deref().and_then(|key| self.snapshot.recall(key)) {
+            return Ok(MaybeOwned::Shared(known.0));
+        }
         let scope = self
             .objects
             .scope(body.uses())
             .map_err(Failure::new)?
             .params(values.map());
         let rendered = body.render(policy.name(), &scope);
-        match rendered {
-            Ok(rendered) => Ok(crate::render::MaybeOwned::ForThisPod(Box::new(rendered))),
-            Err(error) => Err(Failure::new(format!("{}: {}", error.path, error.message))),
+        let rendered = rendered.map_err(|error| Failure::new(format!("{}: {}", error.path, error.message)))?;
+        let rendering = Rendering(Arc::new(rendered));
+        if let Some(key) = key {
+            self.snapshot.keep(key, &rendering);
         }
+        Ok(MaybeOwned::Shared(rendering.0))
     }
 
     /// Whether any annotation could set a parameter of the policy.
@@ -356,6 +358,12 @@ impl<'a> Inputs<'a> {
             }
         }
     }
+}
+
+/// What a rendering depends on that reads nothing of the Pod.
+fn rendering_key(policy: &CompiledPolicy, values: &BTreeMap<String, Value>) -> String {
+    let values = serde_json::to_string(values).unwrap_or_default();
+    format!("{} {values}", policy.id())
 }
 
 /// A container that is one policy's own is not a stranger to another that has the same name for its own.

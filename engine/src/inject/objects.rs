@@ -54,7 +54,11 @@ impl<'a> Objects<'a> {
         let mut scope = Scope::new();
         if uses.object {
             let original = self.original.get_or_init(|| {
-                let mut pod = self.pod()?.clone();
+                // Most Pods are not compared with anything: reading twice is rarer than copying would be.
+                let mut pod = match self.pod.get() {
+                    Some(pod) => pod.clone(),
+                    None => (self.object)(),
+                }?;
                 drop_nulls(&mut pod);
                 (self.strip)(&mut pod);
                 Some(pod)

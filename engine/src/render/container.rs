@@ -77,7 +77,8 @@ pub(crate) fn helper(parts: &Parts<'_>) -> Result<Helper, FieldError> {
 
 /// The object as JSON without its closing brace, so that members can follow.
 fn open_object(container: &Map<String, Value>) -> String {
-    let mut json = Value::Object(container.clone()).to_string();
+    // Writing JSON values does not fail.
+    let mut json = serde_json::to_string(container).unwrap_or_default();
     json.pop();
     json
 }

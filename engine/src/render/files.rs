@@ -46,16 +46,17 @@ pub(crate) fn format(name: &str, content: &Value) -> Result<Format, String> {
     }
 }
 
-/// The text of a file. Keys are sorted, so that a policy from a file and the same policy from the cluster render alike.
+/// The text of a file. Its keys are to be [`sorted`], so that a policy from a file and the same policy from the cluster render
+/// alike.
 pub(crate) fn text(value: &Value, format: Format) -> Result<String, String> {
     match (format, value) {
         (Format::Text, Value::String(text)) => Ok(text.clone()),
         (Format::Text, _) => Err("must render to text".into()),
         (Format::Yaml, value) => {
-            serde_saphyr::to_string(&sorted(value)).map_err(|error| format!("cannot be written as YAML: {error}"))
+            serde_saphyr::to_string(value).map_err(|error| format!("cannot be written as YAML: {error}"))
         }
         (Format::Json, value) => {
-            let pretty = serde_json::to_string_pretty(&sorted(value));
+            let pretty = serde_json::to_string_pretty(value);
             pretty
                 .map(|text| text + "\n")
                 .map_err(|error| format!("cannot be written as JSON: {error}"))
@@ -143,10 +144,10 @@ mod tests {
     fn objects_are_written_by_the_suffix_with_keys_in_order() {
         let value = json!({"b": [{"z": "yes", "a": "0644"}], "a": {"c": null, "b": "x: #y\n"}});
         assert_eq!(
-            text(&json!({"b": 1, "a": 2}), Format::Json).unwrap(),
+            text(&sorted(&json!({"b": 1, "a": 2})), Format::Json).unwrap(),
             "{\n  \"a\": 2,\n  \"b\": 1\n}\n"
         );
-        let yaml = text(&value, Format::Yaml).unwrap();
+        let yaml = text(&sorted(&value), Format::Yaml).unwrap();
         assert!(yaml.find("a:").unwrap() < yaml.find("b:").unwrap(), "{yaml}");
         let back: Value = serde_saphyr::from_str(&yaml).unwrap();
         assert_eq!(back, value, "{yaml}");

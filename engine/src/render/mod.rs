@@ -11,6 +11,8 @@ mod token;
 mod written;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -84,10 +86,25 @@ impl Rendered {
     }
 }
 
-/// A rendered policy: made in advance, or for this one Pod.
+/// What a policy comes to with certain parameters. See [`Renderings`].
+#[derive(Debug, Clone)]
+pub struct Rendering(pub(crate) Arc<Rendered>);
+
+/// Renderings of earlier Pods, for Pods with the same parameters: a workload makes many alike.
+///
+/// The engine holds no lock, so who makes a [`crate::Snapshot`] may bring this. A key says all that a rendering depends on
+/// besides the snapshot; forgetting costs time and changes no answer.
+pub trait Renderings: fmt::Debug + Send + Sync {
+    /// The rendering that was kept under this key, if there still is one.
+    fn recall(&self, key: &str) -> Option<Rendering>;
+    /// Keeps a rendering, at will.
+    fn keep(&self, key: String, rendering: Rendering);
+}
+
+/// A rendered policy: made in advance, or for this Pod and those like it.
 pub(crate) enum MaybeOwned<'s> {
     InAdvance(&'s Rendered),
-    ForThisPod(Box<Rendered>),
+    Shared(Arc<Rendered>),
 }
 
 impl std::ops::Deref for MaybeOwned<'_> {
@@ -95,7 +112,7 @@ impl std::ops::Deref for MaybeOwned<'_> {
     fn deref(&self) -> &Rendered {
         match self {
             MaybeOwned::InAdvance(rendered) => rendered,
-            MaybeOwned::ForThisPod(rendered) => rendered,
+            MaybeOwned::Shared(rendered) => rendered,
         }
     }
 }

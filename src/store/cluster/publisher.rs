@@ -9,7 +9,7 @@ use crate::{
         health::Health,
         metrics::{Metrics, Source},
     },
-    store::Current,
+    store::{Current, renderings::Kept},
 };
 use kube::runtime::watcher::Event;
 use outrigger_engine::{Settings, Snapshot};
@@ -161,7 +161,8 @@ impl Publisher {
             self.metrics.reloaded(Source::Namespaces, true);
         }
         if changed.policies {
-            snapshot = snapshot.with_policies(self.policies.iter().flat_map(PolicyCache::policies).collect());
+            let policies = self.policies.iter().flat_map(PolicyCache::policies).collect();
+            snapshot = snapshot.with_policies(policies).keeping(Arc::<Kept>::default());
             self.metrics.loaded(snapshot.policies());
             self.metrics.reloaded(Source::Policies, !changed.failed);
         }
