@@ -124,7 +124,7 @@ impl ServeArgs {
 }
 
 pub(super) fn run(args: ServeArgs) -> Result<()> {
-    logs::start(args.log_format, args.log_level.as_deref())?;
+    let _logging = logs::start(args.log_format, args.log_level.as_deref())?;
     let workers = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
