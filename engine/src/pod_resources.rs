@@ -89,13 +89,28 @@ mod tests {
         let cpu = |amount: &str| json!({"requests": {"cpu": amount}});
         let rows = [
             (vec![(Runs::Main, cpu("100m"))], None),
-            (vec![(Runs::Main, cpu("60m")), (Runs::Main, cpu("60m"))], Some("requests.cpu")),
-            (vec![(Runs::FromThere, cpu("60m")), (Runs::Main, cpu("60m"))], Some("requests.cpu")),
+            (
+                vec![(Runs::Main, cpu("60m")), (Runs::Main, cpu("60m"))],
+                Some("requests.cpu"),
+            ),
+            (
+                vec![(Runs::FromThere, cpu("60m")), (Runs::Main, cpu("60m"))],
+                Some("requests.cpu"),
+            ),
             (vec![(Runs::Before, cpu("60m")), (Runs::Main, cpu("60m"))], None),
             (vec![(Runs::Before, cpu("60m")), (Runs::FromThere, cpu("60m"))], None),
-            (vec![(Runs::FromThere, cpu("60m")), (Runs::Before, cpu("60m"))], Some("requests.cpu")),
-            (vec![(Runs::Main, json!({"limits": {"cpu": "0.2"}}))], Some("requests.cpu")),
-            (vec![(Runs::Main, json!(null)), (Runs::Main, json!({"requests": null}))], None),
+            (
+                vec![(Runs::FromThere, cpu("60m")), (Runs::Before, cpu("60m"))],
+                Some("requests.cpu"),
+            ),
+            (
+                vec![(Runs::Main, json!({"limits": {"cpu": "0.2"}}))],
+                Some("requests.cpu"),
+            ),
+            (
+                vec![(Runs::Main, json!(null)), (Runs::Main, json!({"requests": null}))],
+                None,
+            ),
         ];
         for (containers, expected) in rows {
             let own = json!({"requests": {"cpu": "100m"}, "limits": null});
@@ -107,8 +122,14 @@ mod tests {
     fn a_container_may_not_have_a_higher_limit_than_the_pod() {
         let memory = |amount: &str| json!({"limits": {"memory": amount}});
         let own = || json!({"limits": {"memory": "64Mi"}});
-        assert_eq!(of(own(), &[(Runs::Main, memory("64Mi")), (Runs::Main, memory("64Mi"))]), None);
-        assert_eq!(of(own(), &[(Runs::Main, memory("65Mi"))]).as_deref(), Some("limits.memory"));
+        assert_eq!(
+            of(own(), &[(Runs::Main, memory("64Mi")), (Runs::Main, memory("64Mi"))]),
+            None
+        );
+        assert_eq!(
+            of(own(), &[(Runs::Main, memory("65Mi"))]).as_deref(),
+            Some("limits.memory")
+        );
         assert_eq!(of(own(), &[(Runs::FromThere, memory("65Mi"))]), None);
     }
 

@@ -116,7 +116,12 @@ fn seccomp(profile: &Value, found: &mut Vec<Violation>) {
 }
 
 /// Types of SELinux that `baseline` lets pass.
-const SELINUX_TYPES: [&str; 4] = ["container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
+const SELINUX_TYPES: [&str; 4] = [
+    "container_t",
+    "container_init_t",
+    "container_kvm_t",
+    "container_engine_t",
+];
 
 fn selinux(options: &Value, found: &mut Vec<Violation>) {
     let set = |field: &str| options[field].as_str().filter(|value| !value.is_empty());

@@ -184,7 +184,12 @@ pub(crate) fn of_volume(volume: &Value) -> Option<Violation> {
         return Some(Violation::new(Level::Baseline, "hostPath is not allowed"));
     }
     let allowed = VOLUMES.into_iter().any(has);
-    (!allowed).then(|| Violation::new(Level::Restricted, format!("its source must be one of {}", VOLUMES.join(", "))))
+    (!allowed).then(|| {
+        Violation::new(
+            Level::Restricted,
+            format!("its source must be one of {}", VOLUMES.join(", ")),
+        )
+    })
 }
 
 /// What an annotation of the Pod violates.
