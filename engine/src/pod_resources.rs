@@ -47,10 +47,14 @@ pub(crate) fn exceeded(own: &Value, containers: &[Share<'_>]) -> Option<String> 
     }
     for (resource, amount) in amounts("limits") {
         let Some(amount) = quantity::of(amount) else { continue };
+        let exceeds = |wanted: i128| wanted > amount;
         let mut main = containers.iter().filter(|share| share.runs == Runs::Main);
+        // Where the Pod itself requests nothing, the API server has it request what its containers do.
+        let requested =
+            own["requests"][resource].is_null() && exceeds(most(containers, |share| share.request(resource)));
         let together = || most(containers, |share| share.limit(resource).unwrap_or(0));
-        let exceeds = |limit: i128| limit > amount;
-        if main.any(|share| share.limit(resource).is_some_and(exceeds))
+        if requested
+            || main.any(|share| share.limit(resource).is_some_and(exceeds))
             || (resource.starts_with("hugepages-") && exceeds(together()))
         {
             return Some(format!("limits.{resource}"));
@@ -120,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_container_may_not_have_a_higher_limit_than_the_pod() {
-        let memory = |amount: &str| json!({"limits": {"memory": amount}});
+        let memory = |amount: &str| json!({"limits": {"memory": amount}, "requests": {"memory": "1Mi"}});
         let own = || json!({"limits": {"memory": "64Mi"}});
         assert_eq!(
             of(own(), &[(Runs::Main, memory("64Mi")), (Runs::Main, memory("64Mi"))]),
@@ -131,6 +135,14 @@ mod tests {
             Some("limits.memory")
         );
         assert_eq!(of(own(), &[(Runs::FromThere, memory("65Mi"))]), None);
+    }
+
+    #[test]
+    fn a_pod_with_a_limit_alone_requests_what_its_containers_do() {
+        let memory = |amount: &str| json!({"limits": {"memory": amount}});
+        let both = [(Runs::FromThere, memory("40Mi")), (Runs::Main, memory("40Mi"))];
+        assert_eq!(of(memory("80Mi"), &both), None);
+        assert_eq!(of(memory("64Mi"), &both).as_deref(), Some("limits.memory"));
     }
 
     #[test]
