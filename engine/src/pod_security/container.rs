@@ -23,7 +23,7 @@ pub(super) fn is_confined(profile: &str) -> bool {
     matches!(profile, "RuntimeDefault" | "Localhost")
 }
 
-fn items<'v>(value: Option<&'v Value>) -> impl Iterator<Item = &'v Value> {
+fn items(value: Option<&Value>) -> impl Iterator<Item = &Value> {
     value.and_then(Value::as_array).into_iter().flatten()
 }
 
