@@ -17,6 +17,8 @@ mod inject;
 mod names;
 pub mod params;
 mod pod;
+mod pod_resources;
+mod pod_security;
 pub mod policy;
 mod quantity;
 mod render;

@@ -244,6 +244,16 @@ pub(crate) struct Spec<'a> {
     pub(crate) host_network: bool,
     #[serde(default)]
     pub(crate) share_process_namespace: Option<bool>,
+    #[serde(default)]
+    pub(crate) host_users: Option<bool>,
+    #[serde(borrow, default)]
+    pub(crate) os: Option<Named<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) node_selector: Field<Pairs<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) security_context: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) resources: Option<&'a RawValue>,
 }
 
 impl Spec<'_> {

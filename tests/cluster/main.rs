@@ -15,6 +15,7 @@ mod expressions;
 mod goldens;
 mod inject;
 mod inject_scalars;
+mod known_refusals;
 mod mutating_admission_policy;
 mod other_webhooks;
 mod parents;

@@ -6,6 +6,7 @@
 mod annotations;
 mod answer;
 mod emit;
+mod known_refusals;
 mod objects;
 mod own;
 mod patch;
@@ -37,6 +38,8 @@ use plan::{Candidate, Plan, Presence};
 use record::{Injected, Record};
 pub(crate) use slot::{List, Slot};
 
+/// Bytes of the keys of our annotations, and of the names in `kubectl.kubernetes.io/default-container`.
+const KEYS_OF_OUR_ANNOTATIONS: usize = 256;
 /// The annotation by which kubelet marks its mirrors of static Pods.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
@@ -161,7 +164,9 @@ impl<'a> Inputs<'a> {
         // A record of what is not there must not stay, also where nothing is added.
         let recorded = touched || injected != *self.injected;
         let injected = injected.to_value();
-        let skipped = answer.skipped_annotation(self.pod);
+        let room =
+            |value: &String| plan.has_room_for_annotation(injected.len() + value.len() + KEYS_OF_OUR_ANNOTATIONS);
+        let skipped = answer.skipped_annotation(self.pod).filter(room);
         let patch = emit::emit(&plan, recorded.then_some(injected.as_str()), skipped.as_deref());
         if touched {
             answer.audit_annotations.push(("injected", injected));
@@ -218,6 +223,10 @@ impl<'a> Inputs<'a> {
             .iter()
             .map(|helper| self.presence(helper, &candidate, spec))
             .collect();
+        if let Some(why) = known_refusals::find(&candidate, spec, self.namespace) {
+            answer.fail(candidate.choice, Failure::new(why));
+            return Prepared::Done;
+        }
         Prepared::Candidate(Box::new(candidate))
     }
 

@@ -19,10 +19,16 @@ use super::shared::{self, Resolution, Situation, Wish};
 use super::{List, Slot};
 use crate::compile::Body;
 use crate::pod::{PodView, Spec};
+use crate::pod_resources::{self, Runs, Share};
 use crate::policy::{Enforcement, Position};
 use crate::render::{EnvVar, Helper, HostAlias, Kind, MaybeOwned, Mount, PortClaim, Volume, Written};
 use crate::select::Choice;
 use crate::snapshot::Settings;
+
+/// Bytes of all annotations of one object, keys and values (`TotalAnnotationSizeLimitB` of apimachinery).
+const ANNOTATIONS: usize = 256 * 1024;
+/// Kept free for what Outrigger records itself.
+const OWN_ANNOTATIONS: usize = 4 * 1024;
 
 /// A selected policy with what it renders.
 pub(crate) struct Candidate<'s> {
@@ -255,6 +261,8 @@ impl<'c> Plan<'c> {
                 "the Pod has a container \"{name}\", which is that of another policy; one Pod cannot have both"
             ));
         }
+        self.annotations_fit(&delta)?;
+        self.resources_fit(&orders)?;
         Ok(Step {
             index,
             claims,
@@ -263,6 +271,73 @@ impl<'c> Plan<'c> {
             shared,
             orders,
         })
+    }
+
+    /// The API server allows so much in all annotations of an object together.
+    fn annotations_fit(&self, delta: &Additions<'c>) -> Result<(), String> {
+        if delta.annotations.is_empty() || self.annotation_bytes(delta) + OWN_ANNOTATIONS <= ANNOTATIONS {
+            return Ok(());
+        }
+        Err(format!(
+            "with its files the Pod's annotations would exceed {ANNOTATIONS} bytes; keep the annotations or the files short"
+        ))
+    }
+
+    /// Whether an annotation of this length, its key included, has room beside what is planned.
+    pub(crate) fn has_room_for_annotation(&self, bytes: usize) -> bool {
+        self.annotation_bytes(&Additions::default()) + bytes <= ANNOTATIONS
+    }
+
+    fn annotation_bytes(&self, delta: &Additions<'c>) -> usize {
+        let there = self.pod.annotations().map(|(key, value)| key.len() + value.len());
+        let added = self.additions.annotations.iter().chain(&delta.annotations);
+        there.chain(added.map(|(key, value)| key.len() + value.len())).sum()
+    }
+
+    /// A Pod that says itself what it needs must say enough.
+    fn resources_fit(&self, orders: &Orders) -> Result<(), String> {
+        let own = self
+            .spec
+            .resources
+            .and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+        let Some(own) = own.filter(|_| orders.iter().any(|(newcomers, _)| !newcomers.is_empty())) else {
+            return Ok(());
+        };
+        let shares = self.shares(orders);
+        match pod_resources::exceeded(&own, &shares) {
+            None => Ok(()),
+            Some(field) => Err(format!(
+                "with its containers the Pod would exceed its own spec.resources.{field}; raise that, or take it out"
+            )),
+        }
+    }
+
+    /// What each container wants, in the Pod's order with the newcomers.
+    fn shares<'s>(&'s self, orders: &'s Orders) -> Vec<Share<'s>> {
+        let mut shares = Vec::new();
+        for (list, (newcomers, order)) in [List::Init, List::Main].into_iter().zip(orders) {
+            let key = if list == List::Init {
+                "initContainers"
+            } else {
+                "containers"
+            };
+            let there = self.objects.pod().and_then(|pod| pod["spec"][key].as_array());
+            let there = there.map_or(&[][..], Vec::as_slice);
+            let as_it_is: Vec<Item> = (0..there.len()).map(Item::Existing).collect();
+            let order = if newcomers.is_empty() { &as_it_is } else { order };
+            shares.extend(order.iter().map(|item| match *item {
+                Item::Existing(index) => {
+                    let container = there.get(index).unwrap_or(&Value::Null);
+                    share(list, &container["resources"], container["restartPolicy"] == "Always")
+                }
+                Item::New(index) => {
+                    let helper = self.helper(newcomers[index]);
+                    let resources = helper.container.get("resources").unwrap_or(&Value::Null);
+                    share(list, resources, self.is_native(helper))
+                }
+            }));
+        }
+        shares
     }
 
     /// Accepts a policy.
@@ -414,6 +489,15 @@ impl<'c> Plan<'c> {
         }
         Ok(orders)
     }
+}
+
+fn share(list: List, resources: &Value, restarts: bool) -> Share<'_> {
+    let runs = match list {
+        List::Main => Runs::Main,
+        List::Init if restarts => Runs::FromThere,
+        List::Init => Runs::Before,
+    };
+    Share { runs, resources }
 }
 
 fn newcomer(helper: &Helper) -> Newcomer<'_> {
