@@ -1,23 +1,20 @@
 //! Reads JSON with the text of its numbers, and refuses an object that has a key twice: which of the two was meant, nobody
 //! can know.
-use std::{borrow::Cow, fmt};
-
-use indexmap::IndexMap;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use indexmap::map::Entry;
+use serde::de::IgnoredAny;
 
 use super::{
     DEEPEST, ManifestError,
     value::{List, Map, Number, Style, Text, Value},
 };
 
-/// Reads one value.
+/// Reads one value, in one pass over what serde_json has found to be JSON.
 ///
 /// # Errors
 /// When `text` is not one JSON value.
 pub(super) fn read(text: &str) -> Result<Value, ManifestError> {
-    let raw: &RawValue = serde_json::from_str(text).map_err(|error| syntax(&error))?;
-    Reader { text }.value(raw.get(), 0)
+    let _: IgnoredAny = serde_json::from_str(text).map_err(|error| syntax(&error))?;
+    Reader { text, at: 0 }.value(0)
 }
 
 fn syntax(error: &serde_json::Error) -> ManifestError {
@@ -27,111 +24,128 @@ fn syntax(error: &serde_json::Error) -> ManifestError {
     ManifestError::at(error.line(), format!("it is not JSON: {message}"))
 }
 
+/// Goes through text that is known to be JSON, save for what strings hold.
 struct Reader<'a> {
     text: &'a str,
+    at: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn value(&self, raw: &'a str, depth: usize) -> Result<Value, ManifestError> {
+    fn value(&mut self, depth: usize) -> Result<Value, ManifestError> {
         if depth > DEEPEST {
-            return Err(self.error(raw, format!("it is nested more than {DEEPEST} deep")));
+            return Err(self.error(self.at, format!("it is nested more than {DEEPEST} deep")));
         }
-        Ok(match raw.as_bytes().first() {
-            Some(b'n') => Value::Null,
-            Some(b't') => Value::Bool(true),
-            Some(b'f') => Value::Bool(false),
+        Ok(match self.next() {
             Some(b'"') => Value::Text(Text {
-                text: self.parse(raw)?,
+                text: self.string()?,
                 style: Style::Plain,
             }),
-            Some(b'[') => {
-                let items: Vec<&'a RawValue> = self.parse(raw)?;
-                let items = items.into_iter().map(|item| self.value(item.get(), depth + 1));
-                Value::List(List {
-                    items: items.collect::<Result<_, _>>()?,
-                    ..List::default()
-                })
-            }
-            Some(b'{') => Value::Map(self.map(raw, depth)?),
-            _ => Value::Number(self.number(raw)?),
+            Some(b'[') => Value::List(self.list(depth)?),
+            Some(b'{') => Value::Map(self.map(depth)?),
+            _ => self.word()?,
         })
     }
 
-    fn map(&self, raw: &'a str, depth: usize) -> Result<Map, ManifestError> {
-        let Members(members) = self.parse(raw)?;
-        let mut entries = IndexMap::with_capacity(members.len());
-        for (key, value) in members {
-            let read = self.value(value.get(), depth + 1)?;
-            if entries.contains_key(&*key) {
-                return Err(self.error(value.get(), format!("key {key:?} is there twice; keep one")));
-            }
-            entries.insert(key.into_owned(), read);
+    /// The next byte that is not white space.
+    fn next(&mut self) -> Option<u8> {
+        let rest = &self.text.as_bytes()[self.at..];
+        self.at += rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Whether another member follows, past the opening or the comma that stands before it; the closing is passed, too.
+    fn another(&mut self, closing: u8) -> bool {
+        self.at += 1;
+        let is_end = self.next().is_none_or(|byte| byte == closing);
+        self.at += usize::from(is_end);
+        !is_end
+    }
+
+    /// The same, behind a member.
+    fn comma(&mut self) -> bool {
+        let is_comma = self.next() == Some(b',');
+        self.at += 1;
+        is_comma
+    }
+
+    fn list(&mut self, depth: usize) -> Result<List, ManifestError> {
+        let mut list = List::default();
+        let mut more = self.another(b']');
+        while more {
+            list.items.push(self.value(depth + 1)?);
+            more = self.comma();
         }
-        Ok(Map {
-            entries,
-            ..Map::default()
-        })
+        Ok(list)
     }
 
-    fn number(&self, raw: &'a str) -> Result<Number, ManifestError> {
-        if super::number::stored(raw).is_none() {
-            return Err(self.error(raw, format!("the number {raw} is too large")));
-        }
-        Ok(Number {
-            json: raw.into(),
-            yaml: None,
-        })
-    }
-
-    fn parse<T: serde::Deserialize<'a>>(&self, raw: &'a str) -> Result<T, ManifestError> {
-        serde_json::from_str(raw).map_err(|error| {
-            let place = syntax(&error);
-            place.below(self.line_of(raw) - 1)
-        })
-    }
-
-    fn error(&self, raw: &str, message: String) -> ManifestError {
-        ManifestError::at(self.line_of(raw), message)
-    }
-
-    /// `raw` is a part of the text.
-    fn line_of(&self, raw: &str) -> usize {
-        let offset = raw.as_ptr().addr().saturating_sub(self.text.as_ptr().addr());
-        1 + self
-            .text
-            .as_bytes()
-            .iter()
-            .take(offset)
-            .filter(|byte| **byte == b'\n')
-            .count()
-    }
-}
-
-/// The members of an object, each as often as it is there.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(entry) = entries.next_entry::<Key<'de>, &'de RawValue>()? {
-                    members.push((entry.0.0, entry.1));
+    fn map(&mut self, depth: usize) -> Result<Map, ManifestError> {
+        let mut map = Map::default();
+        let mut more = self.another(b'}');
+        while more {
+            self.next();
+            let start = self.at;
+            let key = self.string()?;
+            // The colon.
+            self.next();
+            self.at += 1;
+            let value = self.value(depth + 1)?;
+            match map.entries.entry(key) {
+                Entry::Vacant(entry) => entry.insert(value),
+                Entry::Occupied(entry) => {
+                    let message = format!("key {:?} is there twice; keep one", entry.key());
+                    return Err(self.error(start, message));
                 }
-                Ok(Members(members))
-            }
+            };
+            more = self.comma();
         }
-        deserializer.deserialize_map(MembersVisitor)
+        Ok(map)
+    }
+
+    fn string(&mut self) -> Result<String, ManifestError> {
+        let start = self.at;
+        let mut escaped = false;
+        let inside = self.text.as_bytes()[start..].iter().skip(1).take_while(|byte| {
+            let ends = **byte == b'"' && !escaped;
+            escaped = **byte == b'\\' && !escaped;
+            !ends
+        });
+        self.at += inside.count() + 2;
+        let raw = self.text.get(start..self.at).unwrap_or_default();
+        serde_json::from_str(raw).map_err(|error| syntax(&error).below(self.line_of(start) - 1))
+    }
+
+    /// `null`, `true`, `false` or a number.
+    fn word(&mut self) -> Result<Value, ManifestError> {
+        let start = self.at;
+        let rest = &self.text.as_bytes()[start..];
+        self.at += rest
+            .iter()
+            .take_while(|byte| !byte.is_ascii_whitespace() && !b",]}".contains(byte))
+            .count();
+        let raw: &'a str = &self.text[start..self.at];
+        Ok(match raw {
+            "null" => Value::Null,
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            _ if super::number::stored(raw).is_none() => {
+                return Err(self.error(start, format!("the number {raw} is too large")));
+            }
+            _ => Value::Number(Number {
+                json: raw.into(),
+                yaml: None,
+            }),
+        })
+    }
+
+    fn error(&self, at: usize, message: String) -> ManifestError {
+        ManifestError::at(self.line_of(at), message)
+    }
+
+    fn line_of(&self, at: usize) -> usize {
+        let before = self.text.as_bytes().iter().take(at);
+        1 + before.filter(|byte| **byte == b'\n').count()
     }
 }
-
-#[derive(serde::Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {
@@ -165,5 +179,34 @@ mod tests {
             assert_eq!(error.line, Some(line), "{error}");
             assert!(error.message.contains(message), "{error}");
         }
+    }
+
+    #[test]
+    fn white_space_and_escapes_change_nothing() {
+        let value = read(" [ ] \n").unwrap();
+        assert_eq!(value.stored().unwrap(), serde_json::json!([]));
+        let text = "\r\n{ \"a\\\\\" :\t[ { } , \"\\\"]\" ,-1.5e3 , true,false , null ] , \"\" : \"\\ud83d\\ude00\"\n}";
+        let expected: serde_json::Value = serde_json::from_str(text).unwrap();
+        let stored = read(text).unwrap().stored().unwrap();
+        assert_eq!(stored.to_string(), expected.to_string().replace("-1500.0", "-1500"));
+    }
+
+    #[test]
+    fn depth_does_not_multiply_the_time() {
+        let filler = "1,".repeat(200_000);
+        let nested = |depth: usize| format!("{}{filler}1{}", "[".repeat(depth), "]".repeat(depth));
+        let time = |text: String| {
+            let started = std::time::Instant::now();
+            let _ = read(&text);
+            started.elapsed()
+        };
+        let flat = time(nested(1));
+        let deep = time(nested(95));
+        assert!(
+            deep < flat * 10 + std::time::Duration::from_millis(100),
+            "{flat:?} {deep:?}"
+        );
+        let refused = time(format!("{}{}", "[".repeat(450_000), "]".repeat(450_000)));
+        assert!(refused < std::time::Duration::from_secs(2), "{refused:?}");
     }
 }

@@ -14,7 +14,7 @@ mod workload;
 mod write_yaml;
 
 pub use change::{Operation, apply, operations};
-pub use rewrite::{Target, rewrite};
+pub use rewrite::{Target, is_yaml_too, rewrite};
 pub use split::{Form, Part, split};
 pub use value::{Json, List, Map, Number, Numbers, Style, Text, Value};
 pub use workload::{Owner, Workload, find, items};

@@ -11,7 +11,7 @@ use super::{
     value::{List, Map, Style, Text, Value},
 };
 
-/// Values that aliases may stand for in one document …
+/// Values that may have an anchor, or stand for an alias, in one document: each is kept once more for it …
 const ALIASED_VALUES: usize = 400_000;
 /// … and the bytes of text in them.
 const ALIASED_BYTES: usize = 32 << 20;
@@ -84,6 +84,7 @@ impl<'a> Reader<'a> {
             event => return Err(error(span, format!("unexpected {event:?}"))),
         };
         if anchor > 0 {
+            self.count(&value, span)?;
             if self.anchors.len() <= anchor {
                 self.anchors.resize(anchor + 1, None);
             }
@@ -93,16 +94,22 @@ impl<'a> Reader<'a> {
     }
 
     fn alias(&mut self, id: usize, span: Span) -> Result<Value, ManifestError> {
-        let Some(Some(value)) = self.anchors.get(id) else {
+        let Some(Some(value)) = self.anchors.get(id).cloned() else {
             return Err(error(span, "an alias is inside of what it stands for"));
         };
+        self.count(&value, span)?;
+        Ok(value)
+    }
+
+    /// Before another copy of `value` is made.
+    fn count(&mut self, value: &Value, span: Span) -> Result<(), ManifestError> {
         let (values, bytes) = size(value);
         self.values += values;
         self.bytes += bytes;
         if self.values > ALIASED_VALUES || self.bytes > ALIASED_BYTES {
-            return Err(error(span, "aliases stand for too much; write it out"));
+            return Err(error(span, "anchors and aliases stand for too much; write it out"));
         }
-        Ok(value.clone())
+        Ok(())
     }
 
     fn list(&mut self, style: StructureStyle, start: Span, depth: usize) -> Result<Value, ManifestError> {
@@ -262,4 +269,22 @@ fn other(resolved: Scalar, text: &str, span: Span) -> Result<Value, ManifestErro
 fn binary(text: &str) -> Option<String> {
     let digits: String = text.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
     String::from_utf8(BASE64_STANDARD.decode(digits).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nested_anchors_count_as_aliases_do() {
+        let nested = |depth: usize, ones: usize| {
+            let open: String = (0..depth).map(|n| format!("&a{n} [")).collect();
+            format!("{open}{}{}", "1,".repeat(ones), "]".repeat(depth))
+        };
+        assert!(read(&nested(95, 4_000)).is_ok());
+        let error = read(&nested(95, 20_000)).unwrap_err();
+        assert!(error.message.contains("stand for too much"), "{error}");
+        let many: String = (0..5_000).map(|n| format!("a{n}: &a{n} {n}\n")).collect();
+        assert!(read(&many).is_ok());
+    }
 }

@@ -90,7 +90,26 @@ fn json(value: &Value, indent: Option<&str>) -> String {
             value.serialize(&mut Serializer::with_formatter(&mut out, formatter))
         }
     };
-    String::from_utf8(out).unwrap_or_default()
+    escaped(&String::from_utf8(out).unwrap_or_default())
+}
+
+/// With what YAML reads otherwise than JSON as `\u…`, so that it may stand in a stream of YAML.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character == '\n' || character == '\t' || write_yaml::is_printable(character) {
+            out.push(character);
+        } else {
+            out.push_str(&format!("\\u{:04x}", u32::from(character)));
+        }
+    }
+    out
+}
+
+/// Whether the JSON document `text` is the same value for a reader of YAML, which has no `\/`, and no characters of two `\u`.
+pub fn is_yaml_too(text: &str) -> bool {
+    let plain = |c: char| matches!(c, '\n' | '\r' | '\t') || write_yaml::is_printable(c);
+    !text.contains("\\/") && !text.contains("\\u") && text.trim_start_matches('\u{feff}').chars().all(plain)
 }
 
 /// The indentation of the first member, when there is one on a line of its own.

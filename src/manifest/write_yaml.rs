@@ -214,7 +214,7 @@ enum Place {
 }
 
 /// What stands for itself in YAML 1.1: kubectl ends a line at U+0085, U+2028 and U+2029, and refuses control characters.
-fn is_printable(character: char) -> bool {
+pub(super) fn is_printable(character: char) -> bool {
     match character {
         ' '..='~' => true,
         '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}' => false,

@@ -1,4 +1,6 @@
 //! What goes to standard output: the documents, changed or as they came, as one stream that kubectl reads.
+use std::ops::Range;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -66,65 +68,99 @@ pub fn texts(
     unusable.unless_any(texts)
 }
 
-/// All documents as one stream, with those of `texts` in the place of what came.
+/// All documents as one stream, with those of `texts` in the place of what came. Of one file that stays in its form, nothing
+/// else changes; any other stream is read as YAML, where each document begins with a line `---`.
 pub fn stream(sources: &[Source], documents: &[Document], texts: &[(usize, String)], target: Target) -> String {
-    let has_yaml = target == Target::Yaml
-        || documents
-            .iter()
-            .any(|document| document.value.is_some() && document.part.form == Form::Yaml);
     let joined = sources.len() > 1;
+    let is_yaml = target == Target::Yaml || (joined && !is_json_stream(sources, documents));
     let mut out = String::new();
     let mut texts = texts.iter().peekable();
-    let mut previous = None;
     for (index, document) in documents.iter().enumerate() {
         let source = &sources[document.source].text;
-        let came = &source[document.part.range.clone()];
-        let text = match texts.next_if(|(changed, _)| *changed == index) {
+        let changed = texts.next_if(|(changed, _)| *changed == index);
+        let text = match changed {
             Some((_, text)) => text.clone(),
-            None => unchanged(document, source, came, target, joined && has_yaml),
+            None => unchanged(document, source, target, is_yaml),
         };
-        let begins_source = previous != Some(document.source);
-        previous = Some(document.source);
-        let is_json = document.part.form == Form::Json;
-        // A stream of JSON needs no lines between its documents, one of YAML does.
-        let converted = is_json && has_yaml && (joined || target == Target::Yaml);
+        let begins_source = index == 0 || documents[index - 1].source != document.source;
         let text = if begins_source && !out.is_empty() {
             text.trim_start_matches('\u{feff}')
         } else {
             &text
         };
-        let needs_marker = has_yaml && (begins_source || converted) && !begins_with_marker(document, source);
-        if (begins_source || converted) && !out.is_empty() && !out.ends_with('\n') {
-            out.push('\n');
+        if is_yaml {
+            append_to_yaml(&mut out, document, source, text, joined && target == Target::Same);
+        } else {
+            end_line(&mut out, begins_source);
+            out.push_str(text);
         }
-        // Only a first brace tells kubectl that JSON follows, and YAML after it would be lost.
-        let first_of_mixed = out.is_empty() && is_json && joined && target == Target::Same;
-        if needs_marker && (!out.is_empty() || first_of_mixed) && !text.trim().is_empty() {
-            out.push_str("---\n");
-        }
-        out.push_str(text);
     }
     out
 }
 
-/// What is written for a document in which nothing changes: itself, unless it has to be read as YAML and is not.
-fn unchanged(document: &Document, source: &str, came: &str, target: Target, within_yaml: bool) -> String {
+/// Whether kubectl reads all of it as JSON, file after file: it looks for a first brace, and then for nothing but JSON.
+fn is_json_stream(sources: &[Source], documents: &[Document]) -> bool {
+    documents.iter().all(|document| {
+        let (text, part) = (&sources[document.source].text, &document.part);
+        let is_blank = |range: Range<usize>| text[range].trim().is_empty();
+        let is_json = part.form == Form::Json || is_blank(part.body.clone());
+        is_json && is_blank(part.range.start..part.body.start) && is_blank(part.body.end..part.range.end)
+    })
+}
+
+/// `may_begin_as_json`: a first brace would tell kubectl that JSON follows, and what is none would be lost.
+fn append_to_yaml(out: &mut String, document: &Document, source: &str, text: &str, may_begin_as_json: bool) {
+    if text.trim().is_empty() {
+        return out.push_str(text);
+    }
     let is_json = document.part.form == Form::Json;
-    // YAML has neither of these escapes as JSON means them.
-    let escapes = came.contains("\\/") || came.contains("\\u");
+    let before = &source[document.part.range.start..document.part.body.start];
+    // Space before JSON means nothing, but tabs before YAML are an error.
+    let text = if is_json && before.trim_matches('\u{feff}').trim().is_empty() {
+        text.trim_start_matches(|c: char| c == '\u{feff}' || c.is_whitespace())
+    } else {
+        text
+    };
+    end_line(out, true);
+    let is_next = !out.is_empty() || (is_json && may_begin_as_json);
+    if is_next && !begins_with_marker(before) {
+        out.push_str("---\n");
+    } else if is_next && begins_with_directive(before) && !out.ends_with("...\n") {
+        // A directive is one only where the document above has ended.
+        out.push_str("...\n");
+    }
+    out.push_str(text);
+}
+
+fn end_line(out: &mut String, wanted: bool) {
+    if wanted && !out.is_empty() && !out.ends_with('\n') {
+        out.push('\n');
+    }
+}
+
+/// What is written for a document in which nothing changes: itself, unless it has to be read as YAML and is not.
+fn unchanged(document: &Document, source: &str, target: Target, is_yaml: bool) -> String {
+    let came = &source[document.part.range.clone()];
+    let is_json = document.part.form == Form::Json;
     match &document.value {
-        Some(value) if is_json && (target == Target::Yaml || (within_yaml && escapes)) => {
+        Some(value) if is_json && (target == Target::Yaml || (is_yaml && !manifest::is_yaml_too(came))) => {
             manifest::rewrite(source, &document.part, value, target).unwrap_or_else(|_| came.to_owned())
         }
         _ => came.to_owned(),
     }
 }
 
-fn begins_with_marker(document: &Document, source: &str) -> bool {
-    let before = &source[document.part.range.start..document.part.body.start];
+fn begins_with_marker(before: &str) -> bool {
     before
         .lines()
         .any(|line| line.trim_start_matches('\u{feff}').starts_with("---"))
+}
+
+fn begins_with_directive(before: &str) -> bool {
+    let mut lines = before.lines().map(|line| line.trim_start_matches('\u{feff}'));
+    lines
+        .find(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        .is_some_and(|line| line.starts_with('%'))
 }
 
 /// All documents as a stream of JSON.

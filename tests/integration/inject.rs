@@ -581,6 +581,76 @@ fn files_and_directories_make_one_stream() {
 }
 
 #[test]
+fn documents_of_several_files_are_never_glued() {
+    let folder = folder();
+    fs::write(folder.path().join("c.yaml"), "c: 3\n").unwrap();
+    let changed = "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"annotations\":{\"outrigger.dev/inject\":\"helper\",\"x\":\"\\u2028\"}},\"spec\":{\"containers\":[{\"name\":\"web\"}]}}";
+    for (first, second, arguments, expected) in [
+        ("{\"a\":1}", "{\"b\":2}\n", &[][..], "{\"a\":1}\n{\"b\":2}\n"),
+        ("\n", " {\"b\":2}{\"c\":3}", &[], "\n {\"b\":2}{\"c\":3}"),
+        (
+            "# c\n{\"a\":1}",
+            "{\"b\":2}",
+            &[],
+            "---\n# c\n{\"a\":1}\n---\n{\"b\":2}",
+        ),
+        (
+            "# c\n",
+            "{\"b\":2} {\"c\":3}\n",
+            &[],
+            "# c\n---\n{\"b\":2}\n---\n{\"c\":3}\n",
+        ),
+        (
+            "{\"a\":1}{\"b\":2}",
+            "# c",
+            &[],
+            "---\n{\"a\":1}\n---\n{\"b\":2}\n---\n# c",
+        ),
+        ("null\n", "{\"b\":2}\n", &[], "null\n---\n{\"b\":2}\n"),
+        ("# c\n", "{\"b\":\"\\/\"}\n", &[], "# c\n---\n{\"b\":\"/\"}\n"),
+        ("a: 1\n", "\t{\"b\":2}\n", &[], "a: 1\n---\n{\"b\":2}\n"),
+        (
+            "a: 1\n",
+            "{\"b\":\"\u{2028}\u{7f}\"}\n",
+            &[],
+            "a: 1\n---\n{\"b\":\"\\u2028\\u007f\"}\n",
+        ),
+        ("\u{feff}{\"a\":1}", "{\"b\":2}", &[], "---\n{\"a\":1}\n---\n{\"b\":2}"),
+        ("{\"a\":1}\nb: 2\n", "c: 3", &[], "---\n{\"a\":1}\n---\nb: 2\n---\nc: 3"),
+        ("{\"a\":1}\nb: 2\n", "", &[], "---\n{\"a\":1}\n---\nb: 2\n"),
+        (
+            "a: 1\n",
+            "%YAML 1.1\n---\nb: 2\n",
+            &[],
+            "a: 1\n...\n%YAML 1.1\n---\nb: 2\n",
+        ),
+        ("{\"a\":1}\nb: 2\n", "", &["-o", "yaml"], "a: 1\n---\nb: 2\n"),
+    ] {
+        fs::write(folder.path().join("1"), first).unwrap();
+        fs::write(folder.path().join("2"), second).unwrap();
+        let files: &[&str] = if arguments.is_empty() {
+            &["-f", "1", "-f", "2"]
+        } else {
+            &["-f", "1"]
+        };
+        let run = run_in(
+            folder.path(),
+            &[files, arguments, &["--policies", "policies"]].concat(),
+            b"",
+        );
+        assert_eq!(run.stdout, expected, "{first:?} {second:?} {}", run.stderr);
+    }
+    fs::write(folder.path().join("1"), changed).unwrap();
+    let run = run_in(
+        folder.path(),
+        &["-f", "1", "-f", "c.yaml", "--policies", "policies"],
+        b"",
+    );
+    assert!(run.stdout.contains("\"x\":\"\\u2028\""), "{}", run.stdout);
+    assert!(run.stdout.ends_with("}\n---\nc: 3\n"), "{}", run.stdout);
+}
+
+#[test]
 fn a_diff_is_what_patch_makes_the_output_of() {
     let folder = folder();
     let unchanged = "---\n# unchanged\na: 1\n".repeat(5);
