@@ -578,6 +578,14 @@ fn files_and_directories_make_one_stream() {
     let writer = std::thread::spawn(move || fs::write(fifo, "a: 1\n").unwrap());
     assert_eq!(run(&["-f", "fifo"]).stdout, "a: 1\n");
     writer.join().unwrap();
+    let fifo = folder.path().join("in/d.yaml");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let refused = run(&["-f", "in"]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""));
+    assert_eq!(
+        refused.stderr,
+        "error: failed to read in/d.yaml: it is not a regular file\n"
+    );
 }
 
 #[test]
