@@ -212,6 +212,7 @@ impl InjectArgs {
             Level::Error => (AnsiColor::Red.on_default().bold(), "error: "),
         };
         let coloured = self.coloured(io::stderr().is_terminal());
+        let text = report::one_line(text);
         let _ = paint(stderr, coloured, style, label).and_then(|()| writeln!(stderr, "{text}"));
     }
 

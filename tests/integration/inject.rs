@@ -740,6 +740,45 @@ fn what_was_done_is_told_in_one_line_for_each_workload() {
 }
 
 #[test]
+fn names_neither_steer_the_terminal_nor_begin_a_line() {
+    let folder = folder();
+    let file = "a\n\u{1b}[31m.yaml";
+    fs::write(
+        folder.path().join(file),
+        format!(
+            "{}---\napiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionPolicy\nmetadata: {{name: x}}\nspec: {{\"\\e[2J\\nerror\": 1, pod: {{labels: {{\"\\e]0;\\a\": x}}}}}}\n",
+            pod("helper")
+        ),
+    )
+    .unwrap();
+    for arguments in [
+        &["-f", file, "--policies", "policies"][..],
+        &["-f", file, "--policies", "policies", "-o", "diff"],
+        &["-f", "none\n\u{1b}[31m", "--policies", "policies"],
+    ] {
+        let run = run_in(folder.path(), arguments, b"");
+        for text in [&run.stdout, &run.stderr] {
+            assert!(!text.contains(['\u{1b}', '\u{7}']), "{text:?}");
+        }
+        assert!(
+            run.stderr
+                .lines()
+                .all(|line| !line.starts_with("error\"") && !line.starts_with('\u{fffd}')),
+            "{}",
+            run.stderr
+        );
+        if arguments.contains(&"diff") {
+            assert!(
+                run.stdout
+                    .starts_with("--- a\u{fffd}\u{fffd}[31m.yaml\n+++ a\u{fffd}\u{fffd}[31m.yaml\n@@"),
+                "{}",
+                run.stdout
+            );
+        }
+    }
+}
+
+#[test]
 fn a_reader_that_leaves_early_is_no_error() {
     let folder = folder();
     fs::write(folder.path().join("large.yaml"), "a: 1\n---\n".repeat(100_000)).unwrap();
