@@ -490,6 +490,10 @@ fn wrong_usage_is_told_with_the_way_out() {
             &["-f", "-"][..],
             "there are no policies: name a directory with --policies",
         ),
+        (
+            &["-f", "-", "--policies", "empty"],
+            "there are no policies in empty, and",
+        ),
         (&["--policies", "policies"], "--filename"),
         (
             &["-f", "none.yaml", "-f", "neither.yaml", "--policies", "empty"],
