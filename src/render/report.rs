@@ -123,6 +123,9 @@ fn story(decided: &Decided<'_>) -> String {
         }
         (true, true) => parts.push("noted what was left out".to_owned()),
         (false, false) => parts.push(format!("has {} already", named(&got))),
+        (false, true) if decided.is_protected => {
+            parts.push("nothing is injected into a protected namespace".to_owned());
+        }
         (false, true) => parts.push("nothing to inject".to_owned()),
     }
     if !not.is_empty() {

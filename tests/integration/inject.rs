@@ -438,11 +438,15 @@ fn what_cannot_be_read_is_told_with_its_place_and_nothing_is_written() {
         ),
         (
             "apiVersion: v1\nkind: Pod\nmetadata: {labels: {a: yes}}\n",
-            "error: stdin:1: Pod default/: metadata.labels",
+            "y, n, yes, no, on and off are booleans: put it in quotes",
         ),
         (
-            "apiVersion: apps/v1\nkind: Deployment\nspec: {template: {spec: {containers: {}}}}\n",
-            "Deployment default/: spec.template.spec.containers: invalid type: map",
+            "apiVersion: v1\nkind: Pod\nmetadata: {labels: n}\n",
+            "error: stdin:1: Pod default/: metadata.labels: ",
+        ),
+        (
+            "apiVersion: apps/v1\nkind: Deployment\nspec: {template: {metadata: {labels: [a]}}}\n",
+            "Deployment default/: spec.template.metadata.labels: invalid type: sequence",
         ),
         (
             "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {b: 1}}\n",
@@ -729,6 +733,21 @@ fn what_was_done_is_told_in_one_line_for_each_workload() {
     ] {
         assert!(run.stderr.contains(line), "{line}\nis not in\n{}", run.stderr);
     }
+    let misread = inject(&[], &pod("helper").replace("- name: web", "- name: n"));
+    assert_eq!((misread.code, misread.stdout.as_str()), (Some(2), ""));
+    assert!(
+        misread.stderr.contains("booleans: put it in quotes"),
+        "{}",
+        misread.stderr
+    );
+    let protected = inject(&["-n", "kube-system"], &pod("helper"));
+    assert!(
+        protected
+            .stderr
+            .contains("stdin:1: Pod kube-system/web: nothing is injected into a protected namespace\n"),
+        "{}",
+        protected.stderr
+    );
     let again = inject(&["--namespace-label", "team=web"], &run.stdout);
     assert!(
         again.stderr.contains("has helper (on-request), webby (match) already"),
