@@ -311,7 +311,7 @@ impl Snapshot {
     }
 
     /// Whether the Pods of a namespace are never touched.
-    pub(crate) fn is_protected(&self, namespace: &str) -> bool {
+    pub fn is_protected(&self, namespace: &str) -> bool {
         self.settings.protected_namespaces.iter().any(|name| name == namespace)
     }
 

@@ -126,10 +126,8 @@ impl InjectArgs {
         for complaint in &policies.complaints {
             self.say(Level::Warning, complaint);
         }
-        if self.policies.is_empty() && policies.compiled.is_empty() {
-            return Err(Unusable(vec![
-                "there are no policies: name a directory with --policies, or put them among the manifests".into(),
-            ]));
+        if policies.compiled.is_empty() {
+            return Err(Unusable(vec![self.no_policies()]));
         }
         let mut workloads = decide::workloads(&sources, &documents, &self.namespace)?;
         let names = workloads.iter().map(|workload| workload.namespace.as_str());
@@ -168,6 +166,17 @@ impl InjectArgs {
                 lines.into_iter().map(|(kind, text)| (colour(kind), text)).collect()
             }
         }))
+    }
+
+    fn no_policies(&self) -> String {
+        if self.policies.is_empty() {
+            return "there are no policies: name a directory with --policies, or put them among the manifests".into();
+        }
+        let directories: Vec<_> = self.policies.iter().map(|path| path.display().to_string()).collect();
+        format!(
+            "there are no policies in {}, and none among the manifests",
+            directories.join(", ")
+        )
     }
 
     fn given(&self) -> Given {
@@ -212,6 +221,7 @@ impl InjectArgs {
             Level::Error => (AnsiColor::Red.on_default().bold(), "error: "),
         };
         let coloured = self.coloured(io::stderr().is_terminal());
+        let text = report::one_line(text);
         let _ = paint(stderr, coloured, style, label).and_then(|()| writeln!(stderr, "{text}"));
     }
 

@@ -17,6 +17,8 @@ pub struct Decided<'a> {
     pub workload: Workload<'a>,
     /// Its namespace.
     pub namespace: String,
+    /// Whether it is one in which nothing is injected.
+    pub is_protected: bool,
     /// What the engine said; `None` when there is no Pod template.
     pub admission: Option<Admission>,
 }
@@ -83,6 +85,7 @@ pub fn workloads<'a>(
         document,
         workload,
         namespace,
+        is_protected: false,
         admission: None,
     };
     unusable.unless_any(found.into_iter().map(decided).collect())
@@ -100,6 +103,7 @@ pub fn decide(
 ) -> Result<(), Unusable> {
     let mut unusable = Unusable::default();
     for decided in workloads {
+        decided.is_protected = snapshot.is_protected(&decided.namespace);
         let Some(pod) = decided.workload.pod else { continue };
         match ask(snapshot, &decided.workload, &decided.namespace, pod) {
             Ok(admission) => decided.admission = Some(admission),
@@ -146,8 +150,17 @@ fn misread(text: &[u8], template: &str) -> String {
             let path = format!("{}.{}", template.replace('/', "."), error.path());
             let message = error.inner().to_string();
             let message = message.split(" at line ").next().unwrap_or_default();
-            format!("{}: {message}", path.trim_matches('.'))
+            format!("{}: {message}{}", path.trim_matches('.'), hint(message))
         }
+    }
+}
+
+/// What to add to `message`: nobody who wrote `n` knows that it is a boolean.
+fn hint(message: &str) -> &'static str {
+    if message.contains("boolean `") && message.contains("string") {
+        "; in YAML, y, n, yes, no, on and off are booleans: put it in quotes"
+    } else {
+        ""
     }
 }
 

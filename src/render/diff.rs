@@ -7,7 +7,10 @@ use std::{
 
 use similar::{Algorithm, DiffOp, DiffTag, capture_diff_slices_deadline, group_diff_ops};
 
-use super::input::{Document, Source};
+use super::{
+    input::{Document, Source},
+    report::one_line,
+};
 
 /// Lines around a change.
 const CONTEXT: usize = 3;
@@ -90,8 +93,9 @@ fn of_source(source: &Source, changes: &[(Range<usize>, String)], out: &mut Vec<
         at = range.end;
     }
     same(&source.text[at..], &mut old, &mut new, &mut ops);
-    out.push((Line::Header, format!("--- {}\n", source.name)));
-    out.push((Line::Header, format!("+++ {}\n", source.name)));
+    let name = one_line(&source.name);
+    out.push((Line::Header, format!("--- {name}\n")));
+    out.push((Line::Header, format!("+++ {name}\n")));
     for hunk in group_diff_ops(ops, CONTEXT) {
         write_hunk(&hunk, &old, &new, out);
     }

@@ -8,6 +8,7 @@ use std::{
 use super::Unusable;
 use crate::{
     manifest::{self, Part, Value},
+    regular_file,
     store::documents::is_manifest,
 };
 
@@ -60,7 +61,12 @@ pub fn read(names: &[PathBuf], recursive: bool) -> Result<Vec<Source>, Unusable>
             )),
             Ok(files) => {
                 for file in files {
-                    let text = File::open(&file).and_then(text_of);
+                    let text = if file == *name {
+                        File::open(&file).and_then(text_of)
+                    } else {
+                        // Nobody has asked for this very file, so it must not hold the run up.
+                        regular_file::read(&file, LARGEST).and_then(text)
+                    };
                     take(file.display().to_string(), text, &mut sources, &mut unusable);
                 }
             }
@@ -108,6 +114,10 @@ fn text_of(reader: impl Read) -> io::Result<String> {
             LARGEST >> 20
         )));
     }
+    text(bytes)
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();

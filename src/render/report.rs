@@ -23,8 +23,18 @@ pub enum Level {
 pub struct Line {
     /// How much it matters.
     pub level: Level,
-    /// Without a line break.
+    /// What is told, as [`one_line`].
     pub text: String,
+}
+
+/// `text` without what ends a line or steers a terminal: names come from manifests and policies, which anyone may have
+/// written.
+pub fn one_line(text: &str) -> String {
+    let harmless = |c: char| match c {
+        '\u{2028}' | '\u{2029}' => false,
+        c => !c.is_control(),
+    };
+    text.chars().map(|c| if harmless(c) { c } else { '\u{fffd}' }).collect()
 }
 
 /// Reasons of policies that a Pod gets.
@@ -37,14 +47,7 @@ pub fn lines(sources: &[Source], documents: &[Document], decided: &[Decided<'_>]
         let document = &documents[decided.document];
         let place = format!("{}:{}", sources[document.source].name, document.part.line);
         let subject = subject(decided);
-        let mut say = |level, text: String| {
-            // What a manifest holds must not end a line, or steer a terminal.
-            let text: String = text
-                .chars()
-                .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-                .collect();
-            lines.push(Line { level, text });
-        };
+        let mut say = |level, text: String| lines.push(Line { level, text });
         let warnings = decided.admission.iter().flat_map(|admission| &admission.warnings);
         for warning in warnings {
             say(Level::Warning, format!("{place}: {subject}: {warning}"));
@@ -120,6 +123,9 @@ fn story(decided: &Decided<'_>) -> String {
         }
         (true, true) => parts.push("noted what was left out".to_owned()),
         (false, false) => parts.push(format!("has {} already", named(&got))),
+        (false, true) if decided.is_protected => {
+            parts.push("nothing is injected into a protected namespace".to_owned());
+        }
         (false, true) => parts.push("nothing to inject".to_owned()),
     }
     if !not.is_empty() {

@@ -438,11 +438,15 @@ fn what_cannot_be_read_is_told_with_its_place_and_nothing_is_written() {
         ),
         (
             "apiVersion: v1\nkind: Pod\nmetadata: {labels: {a: yes}}\n",
-            "error: stdin:1: Pod default/: metadata.labels",
+            "y, n, yes, no, on and off are booleans: put it in quotes",
         ),
         (
-            "apiVersion: apps/v1\nkind: Deployment\nspec: {template: {spec: {containers: {}}}}\n",
-            "Deployment default/: spec.template.spec.containers: invalid type: map",
+            "apiVersion: v1\nkind: Pod\nmetadata: {labels: n}\n",
+            "error: stdin:1: Pod default/: metadata.labels: ",
+        ),
+        (
+            "apiVersion: apps/v1\nkind: Deployment\nspec: {template: {metadata: {labels: [a]}}}\n",
+            "Deployment default/: spec.template.metadata.labels: invalid type: sequence",
         ),
         (
             "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {b: 1}}\n",
@@ -489,6 +493,10 @@ fn wrong_usage_is_told_with_the_way_out() {
         (
             &["-f", "-"][..],
             "there are no policies: name a directory with --policies",
+        ),
+        (
+            &["-f", "-", "--policies", "empty"],
+            "there are no policies in empty, and",
         ),
         (&["--policies", "policies"], "--filename"),
         (
@@ -578,6 +586,14 @@ fn files_and_directories_make_one_stream() {
     let writer = std::thread::spawn(move || fs::write(fifo, "a: 1\n").unwrap());
     assert_eq!(run(&["-f", "fifo"]).stdout, "a: 1\n");
     writer.join().unwrap();
+    let fifo = folder.path().join("in/d.yaml");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let refused = run(&["-f", "in"]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""));
+    assert_eq!(
+        refused.stderr,
+        "error: failed to read in/d.yaml: it is not a regular file\n"
+    );
 }
 
 #[test]
@@ -717,6 +733,21 @@ fn what_was_done_is_told_in_one_line_for_each_workload() {
     ] {
         assert!(run.stderr.contains(line), "{line}\nis not in\n{}", run.stderr);
     }
+    let misread = inject(&[], &pod("helper").replace("- name: web", "- name: n"));
+    assert_eq!((misread.code, misread.stdout.as_str()), (Some(2), ""));
+    assert!(
+        misread.stderr.contains("booleans: put it in quotes"),
+        "{}",
+        misread.stderr
+    );
+    let protected = inject(&["-n", "kube-system"], &pod("helper"));
+    assert!(
+        protected
+            .stderr
+            .contains("stdin:1: Pod kube-system/web: nothing is injected into a protected namespace\n"),
+        "{}",
+        protected.stderr
+    );
     let again = inject(&["--namespace-label", "team=web"], &run.stdout);
     assert!(
         again.stderr.contains("has helper (on-request), webby (match) already"),
@@ -729,6 +760,45 @@ fn what_was_done_is_told_in_one_line_for_each_workload() {
         "{}",
         quiet.stderr
     );
+}
+
+#[test]
+fn names_neither_steer_the_terminal_nor_begin_a_line() {
+    let folder = folder();
+    let file = "a\n\u{1b}[31m.yaml";
+    fs::write(
+        folder.path().join(file),
+        format!(
+            "{}---\napiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionPolicy\nmetadata: {{name: x}}\nspec: {{\"\\e[2J\\nerror\": 1, pod: {{labels: {{\"\\e]0;\\a\": x}}}}}}\n",
+            pod("helper")
+        ),
+    )
+    .unwrap();
+    for arguments in [
+        &["-f", file, "--policies", "policies"][..],
+        &["-f", file, "--policies", "policies", "-o", "diff"],
+        &["-f", "none\n\u{1b}[31m", "--policies", "policies"],
+    ] {
+        let run = run_in(folder.path(), arguments, b"");
+        for text in [&run.stdout, &run.stderr] {
+            assert!(!text.contains(['\u{1b}', '\u{7}']), "{text:?}");
+        }
+        assert!(
+            run.stderr
+                .lines()
+                .all(|line| !line.starts_with("error\"") && !line.starts_with('\u{fffd}')),
+            "{}",
+            run.stderr
+        );
+        if arguments.contains(&"diff") {
+            assert!(
+                run.stdout
+                    .starts_with("--- a\u{fffd}\u{fffd}[31m.yaml\n+++ a\u{fffd}\u{fffd}[31m.yaml\n@@"),
+                "{}",
+                run.stdout
+            );
+        }
+    }
 }
 
 #[test]
