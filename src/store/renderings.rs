@@ -9,7 +9,7 @@ use std::{
 /// Most renderings that are kept. One takes some 20 KiB.
 const MOST: usize = 64;
 
-/// The latest renderings. Anyone can make up parameters, so beyond [`MOST`] all are forgotten: rendering again is cheap
+/// The latest renderings. Anyone can make up parameters, so beyond `MOST` all are forgotten: rendering again is cheap
 /// beside keeping count of what is used.
 #[derive(Debug, Default)]
 pub struct Kept(RwLock<HashMap<String, Rendering>>);
