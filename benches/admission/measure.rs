@@ -1,6 +1,7 @@
 //! Two servers taking turns, so that whatever else the machine does meets both.
 use crate::{
     load::Load,
+    process::Memory,
     scenario::{Scenario, Side, Started},
 };
 use anyhow::Result;
@@ -34,8 +35,8 @@ pub struct Turn {
 pub struct Comparison {
     pub scenario: Scenario,
     pub rounds: Vec<[Turn; 2]>,
-    /// Resident memory after the load, in bytes.
-    pub resident: [u64; 2],
+    /// After the load.
+    pub memory: [Memory; 2],
 }
 
 /// Measures both sides of a scenario in turns.
@@ -59,7 +60,7 @@ pub fn compare(scenario: &Scenario, plan: &Plan) -> Result<Comparison> {
     Ok(Comparison {
         scenario: scenario.clone(),
         rounds,
-        resident: [base.server.process.resident()?, other.server.process.resident()?],
+        memory: [base.server.process.memory()?, other.server.process.memory()?],
     })
 }
 

@@ -1,13 +1,16 @@
 //! The result, for people and for programs.
 use crate::{
     measure::{Comparison, Turn, median},
+    process::Memory,
     scenario::Side,
     start::Starts,
 };
 use serde_json::{Value, json};
 use std::fmt;
 
+/// In MB.
 const MEMORY: f64 = 20.0;
+/// In milliseconds.
 const READY: f64 = 100.0;
 
 /// All that was measured.
@@ -77,8 +80,8 @@ impl Comparison {
         }
     }
 
-    fn mebibytes(&self) -> [f64; 2] {
-        self.resident.map(|bytes| bytes as f64 / f64::from(1 << 20))
+    fn megabytes(&self, of: impl Fn(&Memory) -> u64) -> [f64; 2] {
+        self.memory.map(|memory| of(&memory) as f64 / 1e6)
     }
 
     fn memory_target(&self) -> Option<Target> {
@@ -125,12 +128,14 @@ impl fmt::Display for Comparison {
                 None => writeln!(f)?,
             }
         }
-        let [base, other] = self.mebibytes();
-        write!(f, "  {:<16}{base:>14.1}{other:>14.1}", "resident MiB")?;
+        let [base, other] = self.megabytes(|memory| memory.resident);
+        write!(f, "  {:<16}{base:>14.1}{other:>14.1}", "resident MB")?;
         match self.memory_target() {
-            Some(target) => writeln!(f, "   {}", verdict(target, other)),
-            None => writeln!(f),
+            Some(target) => writeln!(f, "   {}", verdict(target, other))?,
+            None => writeln!(f)?,
         }
+        let [base, other] = self.megabytes(|memory| memory.own);
+        writeln!(f, "  {:<16}{base:>14.1}{other:>14.1}", "  not the file")
     }
 }
 
@@ -163,6 +168,7 @@ impl Comparison {
             })
             .collect();
         json!({"name": self.scenario.name, "sides": [self.scenario.base.name(), self.scenario.other.name()],
-            "measured": rows, "residentMebibytes": self.mebibytes()})
+            "measured": rows, "residentMegabytes": self.megabytes(|memory| memory.resident),
+            "ownMegabytes": self.megabytes(|memory| memory.own)})
     }
 }
