@@ -2,7 +2,7 @@
 
 # What the tests run besides Rust: the tour of the README (curl, jq), a C compiler for ring, Go for the API server, and what the
 # bundled policies are about.
-PACKAGES := gcc libc6-dev make curl jq openssl git nutcracker memcached nginx prometheus-nginx-exporter
+PACKAGES := gcc libc6-dev make curl jq openssl git patch procps nutcracker memcached nginx prometheus-nginx-exporter
 GO_NEEDED := 1.26
 
 .PHONY: test tools check bench compare

@@ -1,5 +1,6 @@
 //! One admission as data: what is asked, what is answered.
 
+use crate::select::{Because, Selection};
 use crate::{PodView, PolicyId};
 
 /// A Pod about to be created.
@@ -39,6 +40,15 @@ pub struct Decision {
     pub policy: PolicyId,
     /// From a closed set, so that it can label a metric.
     pub reason: &'static str,
+}
+
+impl Decision {
+    /// Whether the Pod gets the policy, or has it already.
+    pub fn is_injection(&self) -> bool {
+        Because::ALL
+            .into_iter()
+            .any(|because| Selection::Selected(because).reason() == self.reason)
+    }
 }
 
 /// The answer to one [`PodRequest`].

@@ -46,16 +46,24 @@ impl fmt::Display for Clash {
 
 /// The clashes of `policy` with the others of `snapshot`, those that need no request first.
 pub fn clashes(policy: &CompiledPolicy, snapshot: &Snapshot) -> Vec<Clash> {
+    let Some(body) = policy.body() else {
+        return Vec::new();
+    };
+    let claims = Claims::of(body);
     let others = snapshot.policies().iter().filter(|other| other.id() != policy.id());
-    let mut found: Vec<Clash> = others.filter_map(|other| clash(policy, other)).collect();
+    let mut found: Vec<Clash> = others.filter_map(|other| clash_over(policy, &claims, other)).collect();
     found.sort_by(|a, b| (a.meeting, &a.with).cmp(&(b.meeting, &b.with)));
     found
 }
 
 /// What `policy` and `other` cannot both add to one Pod, if there is such a Pod.
 pub fn clash(policy: &CompiledPolicy, other: &CompiledPolicy) -> Option<Clash> {
+    clash_over(policy, &Claims::of(policy.body()?), other)
+}
+
+fn clash_over(policy: &CompiledPolicy, claims: &Claims<'_>, other: &CompiledPolicy) -> Option<Clash> {
     let meeting = meeting(policy, other)?;
-    let over = disputed(&Claims::of(policy.body()?), &Claims::of(other.body()?));
+    let over = disputed(claims, &Claims::of(other.body()?));
     (!over.is_empty()).then(|| Clash {
         with: other.id().clone(),
         meeting,

@@ -28,6 +28,13 @@ pub(crate) enum Because {
 }
 
 impl Because {
+    pub(crate) const ALL: [Because; 4] = [
+        Because::Required,
+        Because::Request,
+        Because::NamespaceLabel,
+        Because::Match,
+    ];
+
     /// Whether a Pod that cannot have the policy is refused.
     pub(crate) fn binding(self) -> bool {
         matches!(self, Because::Required | Because::Request)

@@ -37,9 +37,6 @@ pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if harmless(c) { c } else { '\u{fffd}' }).collect()
 }
 
-/// Reasons of policies that a Pod gets.
-const INJECTED: [&str; 4] = ["required", "on-request", "namespace-label", "match"];
-
 /// What is to be said about everything that was decided.
 pub fn lines(sources: &[Source], documents: &[Document], decided: &[Decided<'_>]) -> Vec<Line> {
     let mut lines = Vec::new();
@@ -100,9 +97,7 @@ fn story(decided: &Decided<'_>) -> String {
         .admission
         .as_ref()
         .map_or(&[][..], |admission| &admission.decisions);
-    let (got, not): (Vec<&Decision>, Vec<&Decision>) = decisions
-        .iter()
-        .partition(|decision| INJECTED.contains(&decision.reason));
+    let (got, not): (Vec<&Decision>, Vec<&Decision>) = decisions.iter().partition(|decision| decision.is_injection());
     let named = |decisions: &[&Decision]| {
         let named: Vec<String> = decisions
             .iter()

@@ -78,6 +78,17 @@ fn policy(number: usize, helper: &Value) -> String {
     document.to_string()
 }
 
+/// A namespace with these facts, and a policy for each helper.
+async fn stage(name: &str, facts: Value, helpers: &[Value]) -> Option<Scene> {
+    let policies: Vec<String> = helpers
+        .iter()
+        .enumerate()
+        .map(|(number, helper)| policy(number, helper))
+        .collect();
+    let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
+    Scene::with(name, facts, &policies).await
+}
+
 /// A Pod that keeps the level itself.
 fn application(spec: &Value) -> Value {
     let container = json!({"name": "web", "image": "registry.test/web:1", "securityContext": restricted()});
@@ -109,12 +120,6 @@ async fn compare(scene: &Scene, spec: &Value, number: usize, helper: &Value) -> 
 #[tokio::test]
 async fn what_pod_security_admission_refuses_is_left_out_and_nothing_else() {
     let helpers = helpers();
-    let policies: Vec<String> = helpers
-        .iter()
-        .enumerate()
-        .map(|(number, helper)| policy(number, helper))
-        .collect();
-    let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
     let specs = [
         json!({}),
         json!({"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}}}),
@@ -122,7 +127,7 @@ async fn what_pod_security_admission_refuses_is_left_out_and_nothing_else() {
     ];
     for (level, most) in [("baseline", 24), ("restricted", 14)] {
         let facts = json!({"labels": {"pod-security.kubernetes.io/enforce": level}});
-        let Some(scene) = Scene::with("psa", facts, &policies).await else {
+        let Some(scene) = stage("psa", facts, &helpers).await else {
             return;
         };
         let mut allowed = 0;
@@ -148,13 +153,7 @@ async fn a_pod_keeps_its_own_resources_whatever_helpers_want() {
         json!({"resources": {"limits": {"memory": "1Gi"}}}),
         json!({}),
     ];
-    let policies: Vec<String> = helpers
-        .iter()
-        .enumerate()
-        .map(|(number, helper)| policy(number, helper))
-        .collect();
-    let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
-    let Some(scene) = Scene::new("resources", &policies).await else {
+    let Some(scene) = stage("resources", json!({}), &helpers).await else {
         return;
     };
     let web = json!({"name": "web", "image": "registry.test/web:1", "resources": {"requests": {"cpu": "100m"}}});
@@ -180,13 +179,7 @@ async fn a_helper_for_linux_does_not_cost_a_windows_pod_its_admission() {
         json!({"securityContext": {"windowsOptions": {"runAsUserName": "ContainerUser"}}}),
         json!({"securityContext": {"windowsOptions": {"runAsUserName": "ContainerUser"}, "readOnlyRootFilesystem": true}}),
     ];
-    let policies: Vec<String> = helpers
-        .iter()
-        .enumerate()
-        .map(|(number, helper)| policy(number, helper))
-        .collect();
-    let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
-    let Some(scene) = Scene::new("windows", &policies).await else {
+    let Some(scene) = stage("windows", json!({}), &helpers).await else {
         return;
     };
     let web = json!({"name": "web", "image": "registry.test/web:1"});
@@ -203,31 +196,29 @@ async fn a_helper_for_linux_does_not_cost_a_windows_pod_its_admission() {
 }
 
 #[tokio::test]
-async fn annotations_that_would_be_too_long_leave_the_files_out() {
-    let text = "x".repeat(15 * 1024);
-    let policy = json!({"apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionPolicy",
-        "metadata": {"name": "texts"},
-        "spec": {"match": {"podSelector": {}},
-            "sidecars": [{"container": {"name": "texts", "image": "registry.test/texts:1"},
-                "files": {"mountPath": "/etc/texts", "items": {"a.txt": text}}}]}});
-    let Some(scene) = Scene::new("annotations", &[&policy.to_string()]).await else {
-        return;
-    };
-    let (mut with, mut without) = (0, 0);
-    // From far below the limit of 256 KiB to the last byte that the API server allows the Pod itself.
-    for length in [0, 200, 230, 236, 240, 245, 250, 255]
-        .map(|kibibytes| kibibytes * 1024)
-        .into_iter()
-        .chain([256 * 1024 - 1])
-    {
-        let mut pod = application(&json!({}));
-        pod["metadata"]["annotations"] = json!({"a": "x".repeat(length)});
-        let answer = scene.namespace.dry_run(&pod).await;
-        assert_eq!(answer.status, 201, "{length}: {}", answer.message());
-        match answer.object()["spec"]["initContainers"].is_null() {
-            true => without += 1,
-            false => with += 1,
+async fn annotations_that_would_be_too_long_cost_the_policy_and_not_the_pod() {
+    let helper = json!({"container": {"name": "texts", "image": "registry.test/texts:1"}});
+    let files = json!({"files": {"mountPath": "/etc/texts", "items": {"a.txt": "x".repeat(15 * 1024)}}});
+    // Also one without files is recorded in an annotation.
+    for sidecar in [over(helper.clone(), &files), helper] {
+        let policy = json!({"apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionPolicy",
+            "metadata": {"name": "texts"}, "spec": {"match": {"podSelector": {}}, "sidecars": [sidecar]}});
+        let Some(scene) = Scene::new("annotations", &[&policy.to_string()]).await else {
+            return;
+        };
+        let (mut with, mut without) = (0, 0);
+        // From far below the limit of 256 KiB to the last byte that the API server allows the Pod itself.
+        let lengths = [0, 200, 230, 236, 240, 245, 250, 253, 254, 255].map(|kibibytes| kibibytes * 1024);
+        for length in lengths.into_iter().chain([256 * 1024 - 1]) {
+            let mut pod = application(&json!({}));
+            pod["metadata"]["annotations"] = json!({"a": "x".repeat(length)});
+            let answer = scene.namespace.dry_run(&pod).await;
+            assert_eq!(answer.status, 201, "{length}: {}", answer.message());
+            match answer.object()["spec"]["initContainers"].is_null() {
+                true => without += 1,
+                false => with += 1,
+            }
         }
+        assert!(with >= 3 && without >= 3, "{with} with, {without} without");
     }
-    assert!(with >= 3 && without >= 3, "{with} with, {without} without");
 }

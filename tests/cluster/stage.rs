@@ -72,6 +72,18 @@ impl Scene {
         self.namespace.apply(&path, policy).await
     }
 
+    /// Creates or replaces the cluster's policy of that name, and waits until it adds a sidecar with this image.
+    pub async fn serve(&self, name: &str, image: &str) {
+        self.put(&policy("ClusterInjectionPolicy", name, image)).await.object();
+        self.wait_for(name, image).await;
+    }
+
+    /// Deletes the cluster's policy of that name.
+    pub async fn delete(&self, name: &str) {
+        let path = format!("{CLUSTER}/{name}");
+        self.namespace.call("DELETE", &path, None).await.object();
+    }
+
     /// The image of the helper in a Pod of this namespace that asks for this policy, or why there is none.
     pub async fn image(&self, policy: &str) -> String {
         let pod = crate::pods::asking(policy);

@@ -57,11 +57,7 @@ async fn row_41_a_policy_that_breaks_in_the_cluster_is_served_from_its_last_good
     // Not the name that this test's validating webhook looks after: it would not let it in.
     let name = format!("x-{}", namespace.name);
     let scene = stage::with(namespace, &kubeconfig).await;
-    scene
-        .put(&policy("ClusterInjectionPolicy", &name, "helper:1"))
-        .await
-        .object();
-    scene.wait_for(&name, "helper:1").await;
+    scene.serve(&name, "helper:1").await;
     let reloads = || scene.webhook.metric("outrigger_reloads_total");
     let before = reloads().await;
     let broken = policy("ClusterInjectionPolicy", &name, "${params.nothing}");
@@ -70,16 +66,8 @@ async fn row_41_a_policy_that_breaks_in_the_cluster_is_served_from_its_last_good
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(scene.image(&name).await, "helper:1");
-    scene
-        .put(&policy("ClusterInjectionPolicy", &name, "helper:2"))
-        .await
-        .object();
-    scene.wait_for(&name, "helper:2").await;
-    scene
-        .namespace
-        .call("DELETE", &format!("{CLUSTER}/{name}"), None)
-        .await
-        .object();
+    scene.serve(&name, "helper:2").await;
+    scene.delete(&name).await;
 }
 
 #[tokio::test]
@@ -91,11 +79,7 @@ async fn row_37_without_the_api_server_what_was_seen_is_served_and_afterwards_wh
     let proxy = Proxy::start(namespace.cluster().kubeconfig(), copy).await;
     let scene = stage::with(namespace, proxy.kubeconfig()).await;
     let name = scene.name("a");
-    scene
-        .put(&policy("ClusterInjectionPolicy", &name, "helper:1"))
-        .await
-        .object();
-    scene.wait_for(&name, "helper:1").await;
+    scene.serve(&name, "helper:1").await;
     proxy.cut();
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let seen = scene.webhook.series(SEEN).await;
@@ -117,11 +101,7 @@ async fn row_37_without_the_api_server_what_was_seen_is_served_and_afterwards_wh
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(scene.webhook.series(SEEN).await > seen, "still old");
-    scene
-        .namespace
-        .call("DELETE", &format!("{CLUSTER}/{name}"), None)
-        .await
-        .object();
+    scene.delete(&name).await;
 }
 
 #[tokio::test]
@@ -130,11 +110,7 @@ async fn row_40_a_pod_that_comes_with_its_namespace_gets_what_the_namespace_says
         return;
     };
     let name = scene.name("a");
-    scene
-        .put(&policy("ClusterInjectionPolicy", &name, "helper:1"))
-        .await
-        .object();
-    scene.wait_for(&name, "helper:1").await;
+    scene.serve(&name, "helper:1").await;
     let mut pods = tokio::task::JoinSet::new();
     for number in 0..200 {
         let client = scene.namespace.cluster().client().await;
@@ -152,11 +128,7 @@ async fn row_40_a_pod_that_comes_with_its_namespace_gets_what_the_namespace_says
     }
     let wrong: Vec<String> = pods.join_all().await.into_iter().flatten().collect();
     assert_eq!(wrong, [""; 0]);
-    scene
-        .namespace
-        .call("DELETE", &format!("{CLUSTER}/{name}"), None)
-        .await
-        .object();
+    scene.delete(&name).await;
 }
 
 async fn created_with_its_namespace(client: &kube::Client, name: &str, labels: Value) -> Value {
@@ -193,11 +165,7 @@ async fn a_policy_that_cannot_be_is_refused_with_all_its_errors_and_warned_of_cl
     }
 
     let (first, second) = (scene.name("first"), scene.name("second"));
-    scene
-        .put(&policy("ClusterInjectionPolicy", &first, "helper:1"))
-        .await
-        .object();
-    scene.wait_for(&first, "helper:1").await;
+    scene.serve(&first, "helper:1").await;
     let answer = scene.put(&policy("ClusterInjectionPolicy", &second, "helper:1")).await;
     let warned = format!("policy \"{second}\" clashes with policy \"{first}\" over container \"helper\"");
     assert!(
@@ -216,11 +184,7 @@ async fn a_policy_that_cannot_be_is_refused_with_all_its_errors_and_warned_of_cl
         .merge(&stored, &json!({"metadata": {"finalizers": null}}))
         .await
         .object();
-    scene
-        .namespace
-        .call("DELETE", &format!("{CLUSTER}/{first}"), None)
-        .await
-        .object();
+    scene.delete(&first).await;
 }
 
 #[tokio::test]
@@ -255,11 +219,7 @@ async fn the_documented_permissions_are_enough_and_no_more_are_used() {
     let kubeconfig = namespace.cluster().kubeconfig_with_token(token.trim(), &namespace.name);
     let scene = stage::with(namespace, &kubeconfig).await;
     let name = scene.name("a");
-    scene
-        .put(&policy("ClusterInjectionPolicy", &name, "helper:1"))
-        .await
-        .object();
-    scene.wait_for(&name, "helper:1").await;
+    scene.serve(&name, "helper:1").await;
     let mine = policy("InjectionPolicy", "mine", "own:1");
     scene
         .namespace
@@ -274,9 +234,5 @@ async fn the_documented_permissions_are_enough_and_no_more_are_used() {
     assert_eq!(pod["metadata"]["labels"]["outrigger.dev/injected"], "true", "{pod}");
     let log = scene.webhook.log().join("\n");
     assert!(!log.to_lowercase().contains("forbidden"), "{log}");
-    scene
-        .namespace
-        .call("DELETE", &format!("{CLUSTER}/{name}"), None)
-        .await
-        .object();
+    scene.delete(&name).await;
 }

@@ -166,21 +166,19 @@ fn container(patch: &mut Patch, plan: &Plan<'_>, slot: Slot) {
     if env.is_empty() && mounts.is_empty() {
         return;
     }
-    let (list, index) = (path_of(slot.list), slot.index);
-    patch.extend(format_args!("{list}/{index}/env"), &container.env, End::Front, &env);
+    let (list, index) = (slot.list.field(), slot.index);
     patch.extend(
-        format_args!("{list}/{index}/volumeMounts"),
+        format_args!("/spec/{list}/{index}/env"),
+        &container.env,
+        End::Front,
+        &env,
+    );
+    patch.extend(
+        format_args!("/spec/{list}/{index}/volumeMounts"),
         &container.volume_mounts,
         End::Back,
         &mounts,
     );
-}
-
-fn path_of(list: List) -> &'static str {
-    match list {
-        List::Init => "/spec/initContainers",
-        List::Main => "/spec/containers",
-    }
 }
 
 /// New containers in their places.
@@ -189,13 +187,9 @@ fn newcomers(patch: &mut Patch, plan: &Plan<'_>, list: List) {
     if ids.is_empty() {
         return;
     }
-    let path = path_of(list);
-    let is_empty = match list {
-        List::Init => plan.spec.init_containers.items().is_empty(),
-        List::Main => plan.spec.containers.items().is_empty(),
-    };
-    if is_empty {
-        patch.begin(format_args!("{path}"));
+    let field = list.field();
+    if Slot::containers(list, plan.spec).is_empty() {
+        patch.begin(format_args!("/spec/{field}"));
         for (index, item) in order.iter().enumerate() {
             patch.raw(if index == 0 { "[" } else { "," });
             if let Item::New(number) = item {
@@ -209,7 +203,7 @@ fn newcomers(patch: &mut Patch, plan: &Plan<'_>, list: List) {
     // In ascending order, so that everything before a place is there when it is filled.
     for (index, item) in order.iter().enumerate() {
         if let Item::New(number) = item {
-            patch.begin(format_args!("{path}/{index}"));
+            patch.begin(format_args!("/spec/{field}/{index}"));
             newcomer(patch, plan, ids[*number]);
             patch.end();
         }

@@ -315,12 +315,7 @@ impl<'a> Inputs<'a> {
         if candidate.record == Record::Same && !candidate.required() {
             return Presence::Ours(slot);
         }
-        let name = if list == List::Init {
-            "initContainers"
-        } else {
-            "containers"
-        };
-        let Some(there) = self.objects.named(name, &helper.name) else {
+        let Some(there) = self.objects.named(list.field(), &helper.name) else {
             return Presence::Foreign("what cannot be read".into());
         };
         let ignored = if candidate.required() {

@@ -261,7 +261,7 @@ impl<'c> Plan<'c> {
                 "the Pod has a container \"{name}\", which is that of another policy; one Pod cannot have both"
             ));
         }
-        self.annotations_fit(&delta)?;
+        self.annotations_fit(candidate, &delta)?;
         self.resources_fit(&orders)?;
         Ok(Step {
             index,
@@ -273,13 +273,15 @@ impl<'c> Plan<'c> {
         })
     }
 
-    /// The API server allows so much in all annotations of an object together.
-    fn annotations_fit(&self, delta: &Additions<'c>) -> Result<(), String> {
-        if delta.annotations.is_empty() || self.annotation_bytes(delta) + OWN_ANNOTATIONS <= ANNOTATIONS {
+    /// The API server allows so much in all annotations of an object together. Even a policy that adds none is recorded in
+    /// one.
+    fn annotations_fit(&self, candidate: &Candidate<'_>, delta: &Additions<'c>) -> Result<(), String> {
+        let adds_none = candidate.record == Record::Same && delta.annotations.is_empty();
+        if adds_none || self.annotation_bytes(delta) + OWN_ANNOTATIONS <= ANNOTATIONS {
             return Ok(());
         }
         Err(format!(
-            "with its files the Pod's annotations would exceed {ANNOTATIONS} bytes; keep the annotations or the files short"
+            "with what it adds the Pod's annotations would exceed {ANNOTATIONS} bytes; keep the Pod's annotations or the policy's files short"
         ))
     }
 
@@ -316,12 +318,7 @@ impl<'c> Plan<'c> {
     fn shares<'s>(&'s self, orders: &'s Orders) -> Vec<Share<'s>> {
         let mut shares = Vec::new();
         for (list, (newcomers, order)) in [List::Init, List::Main].into_iter().zip(orders) {
-            let key = if list == List::Init {
-                "initContainers"
-            } else {
-                "containers"
-            };
-            let there = self.objects.pod().and_then(|pod| pod["spec"][key].as_array());
+            let there = self.objects.pod().and_then(|pod| pod["spec"][list.field()].as_array());
             let there = there.map_or(&[][..], Vec::as_slice);
             let as_it_is: Vec<Item> = (0..there.len()).map(Item::Existing).collect();
             let order = if newcomers.is_empty() { &as_it_is } else { order };

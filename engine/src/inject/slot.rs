@@ -9,6 +9,16 @@ pub(crate) enum List {
     Main,
 }
 
+impl List {
+    /// Its field in a Pod's `spec`.
+    pub(crate) fn field(self) -> &'static str {
+        match self {
+            List::Init => "initContainers",
+            List::Main => "containers",
+        }
+    }
+}
+
 /// A container that the Pod has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot {
