@@ -1,8 +1,7 @@
-//! Finds the programs that are not packaged: etcd, kube-apiserver, kubectl, the patch program of `tests/kubernetes`, and the exporter of
-//! `tests/programs/exporter`.
+//! Finds the programs that are not packaged: those of `tests/kubernetes`, and a few more that Go builds.
 //!
-//! `KUBEBUILDER_ASSETS` names a directory that has the first three, as for controller-runtime's envtest; otherwise they are
-//! built with Go.
+//! `KUBEBUILDER_ASSETS` names a directory that has etcd, kube-apiserver and kubectl, as for controller-runtime's envtest; otherwise
+//! they are built with Go.
 use crate::demand::Absent;
 use crate::golang::{self, Tool};
 use std::path::{Path, PathBuf};
@@ -14,6 +13,10 @@ use std::path::{Path, PathBuf};
 pub fn program(tool: Tool) -> Result<PathBuf, Absent> {
     match std::env::var_os("KUBEBUILDER_ASSETS") {
         Some(dir) if matches!(tool, Tool::Etcd | Tool::ApiServer | Tool::Kubectl) => given(Path::new(&dir), tool),
+        // Nobody else's directory has the rest, but ours may.
+        Some(dir) if tool != Tool::JsonPatch && Path::new(&dir).join(tool.name()).is_file() => {
+            Ok(Path::new(&dir).join(tool.name()))
+        }
         _ => golang::build(tool),
     }
 }

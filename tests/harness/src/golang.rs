@@ -1,5 +1,5 @@
-//! Builds the programs of the modules `tests/kubernetes` and `tests/programs/exporter` with Go, once, into
-//! `target/kubernetes/<version>/` and `target/programs/<version>/`.
+//! Builds the programs of the modules `tests/kubernetes`, `tests/node/cluster/coredns` and `tests/programs/exporter` with Go,
+//! once, into `target/kubernetes/<version>/`, `target/coredns/<version>/` and `target/programs/<version>/`.
 use crate::demand::{Absent, say};
 use crate::rundir;
 use anyhow::{Context, Result, bail};
@@ -17,39 +17,96 @@ pub enum Tool {
     ApiServer,
     /// The command line client.
     Kubectl,
+    /// Garbage collection, ReplicaSets, Jobs, tokens.
+    ControllerManager,
+    /// Chooses nodes.
+    Scheduler,
+    /// Runs Pods.
+    Kubelet,
+    /// Services.
+    KubeProxy,
+    /// The cluster's name server.
+    CoreDns,
     /// Applies JSON Patches with the API server's library.
     JsonPatch,
     /// The nginx project's exporter of metrics.
     NginxExporter,
 }
 
+/// How a program is built, and where it is kept.
+struct Recipe {
+    name: &'static str,
+    /// Where its Go module lies, from the root of the sources.
+    module: &'static str,
+    /// Below this directory of Cargo's target directory it is kept, by version.
+    kept: &'static str,
+    /// The module whose version counts.
+    versioned: &'static str,
+    package: &'static str,
+    /// Sources of our own that are built into it.
+    sources: &'static [&'static str],
+    /// It goes into an image that holds nothing else.
+    is_static: bool,
+}
+
+const OF_KUBERNETES: Recipe = Recipe {
+    name: "",
+    module: "tests/kubernetes",
+    kept: "kubernetes",
+    versioned: "k8s.io/kubernetes",
+    package: "",
+    sources: &[],
+    is_static: false,
+};
+
+const fn of_kubernetes(name: &'static str, package: &'static str) -> Recipe {
+    Recipe {
+        name,
+        package,
+        ..OF_KUBERNETES
+    }
+}
+
 impl Tool {
     /// The file's name.
     pub fn name(self) -> &'static str {
-        match self {
-            Tool::Etcd => "etcd",
-            Tool::ApiServer => "kube-apiserver",
-            Tool::Kubectl => "kubectl",
-            Tool::JsonPatch => "jsonpatch",
-            Tool::NginxExporter => "nginx-prometheus-exporter",
-        }
+        self.recipe().name
     }
 
-    /// Where its module lies, below which directory it is kept, and the module whose version counts.
-    fn module(self) -> (&'static str, &'static str, &'static str) {
+    fn recipe(self) -> Recipe {
         match self {
-            Tool::NginxExporter => ("tests/programs/exporter", "programs", self.package()),
-            _ => ("tests/kubernetes", "kubernetes", "k8s.io/kubernetes"),
-        }
-    }
-
-    fn package(self) -> &'static str {
-        match self {
-            Tool::Etcd => "go.etcd.io/etcd/server/v3",
-            Tool::ApiServer => "k8s.io/kubernetes/cmd/kube-apiserver",
-            Tool::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
-            Tool::JsonPatch => "./jsonpatch",
-            Tool::NginxExporter => "github.com/nginxinc/nginx-prometheus-exporter",
+            Tool::Etcd => of_kubernetes("etcd", "go.etcd.io/etcd/server/v3"),
+            Tool::ApiServer => of_kubernetes("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+            Tool::Kubectl => of_kubernetes("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+            Tool::ControllerManager => of_kubernetes(
+                "kube-controller-manager",
+                "k8s.io/kubernetes/cmd/kube-controller-manager",
+            ),
+            Tool::Scheduler => of_kubernetes("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+            Tool::Kubelet => of_kubernetes("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+            Tool::KubeProxy => of_kubernetes("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
+            Tool::JsonPatch => Recipe {
+                sources: &["jsonpatch/main.go"],
+                ..of_kubernetes("jsonpatch", "./jsonpatch")
+            },
+            Tool::CoreDns => Recipe {
+                name: "coredns",
+                module: "tests/node/cluster/coredns",
+                kept: "coredns",
+                versioned: "github.com/coredns/coredns",
+                package: ".",
+                sources: &["main.go"],
+                is_static: true,
+            },
+            Tool::NginxExporter => Recipe {
+                name: "nginx-prometheus-exporter",
+                module: "tests/programs/exporter",
+                kept: "programs",
+                versioned: "github.com/nginxinc/nginx-prometheus-exporter",
+                package: "github.com/nginxinc/nginx-prometheus-exporter",
+                sources: &[],
+                is_static: false,
+            },
         }
     }
 }
@@ -70,6 +127,7 @@ fn what_to_install(tool: Tool) -> String {
     match tool {
         Tool::JsonPatch => format!("the API server's patch library is needed: {go}"),
         Tool::NginxExporter => format!("the nginx project's exporter is needed: {go}"),
+        Tool::CoreDns => format!("the cluster's name server is needed: {go}"),
         _ => format!(
             "an API server is needed: {go}, or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
         ),
@@ -77,11 +135,12 @@ fn what_to_install(tool: Tool) -> String {
 }
 
 fn build_once(tool: Tool) -> Result<PathBuf> {
-    let (source, kept, versioned) = tool.module();
+    let recipe = tool.recipe();
+    let (source, versioned) = (recipe.module, recipe.versioned);
     let module = rundir::workspace().join(source);
-    let inputs = inputs(&module, tool)?;
+    let inputs = inputs(&module, &recipe)?;
     let version = version(&inputs, versioned).with_context(|| format!("{source}/go.mod requires no {versioned}"))?;
-    let dir = rundir::target().join(kept).join(&version);
+    let dir = rundir::target().join(recipe.kept).join(&version);
     fs::create_dir_all(&dir)?;
     // Other test binaries wait here for the one that builds.
     let turn = File::create(dir.join(format!("{}.lock", tool.name())))?;
@@ -91,17 +150,17 @@ fn build_once(tool: Tool) -> Result<PathBuf> {
         return Ok(path);
     }
     let partial = dir.join(format!("{}.partial", tool.name()));
-    compile(&module, tool, &version, &partial)?;
+    compile(&module, &recipe, &version, &partial)?;
     fs::rename(&partial, &path)?;
     fs::write(&stamp, inputs)?;
     Ok(path)
 }
 
 /// All that the program depends on.
-fn inputs(module: &Path, tool: Tool) -> Result<String> {
+fn inputs(module: &Path, recipe: &Recipe) -> Result<String> {
     let mut inputs = fs::read_to_string(module.join("go.mod"))?;
-    if tool == Tool::JsonPatch {
-        inputs += &fs::read_to_string(module.join("jsonpatch/main.go"))?;
+    for source in recipe.sources {
+        inputs += &fs::read_to_string(module.join(source))?;
     }
     Ok(inputs)
 }
@@ -115,19 +174,22 @@ fn version(module: &str, name: &str) -> Option<String> {
     Some(version.to_owned())
 }
 
-fn compile(module: &Path, tool: Tool, version: &str, output: &Path) -> Result<()> {
+fn compile(module: &Path, recipe: &Recipe, version: &str, output: &Path) -> Result<()> {
     let log = output.with_extension("log");
     let mut command = Command::new("go");
     command
         .current_dir(module)
         .args(["build", "-trimpath", "-ldflags", &stamps(version)?]);
-    command.arg("-o").arg(output).arg(tool.package());
+    command.arg("-o").arg(output).arg(recipe.package);
+    if recipe.is_static {
+        command.env("CGO_ENABLED", "0");
+    }
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(&log)?);
     let child = command.spawn().context("failed to start go")?;
-    if watch(child, tool, version)? {
+    if watch(child, recipe.name, version)? {
         return Ok(());
     }
     bail!("go build says:\n{}", fs::read_to_string(&log)?)
@@ -148,8 +210,8 @@ fn stamps(version: &str) -> Result<String> {
 }
 
 /// Waits for the build, with a word now and then; true when it succeeded.
-fn watch(mut child: Child, tool: Tool, version: &str) -> Result<bool> {
-    let (start, name) = (Instant::now(), tool.name());
+fn watch(mut child: Child, name: &str, version: &str) -> Result<bool> {
+    let start = Instant::now();
     let mut next_word = Duration::from_secs(2);
     loop {
         let elapsed = start.elapsed();

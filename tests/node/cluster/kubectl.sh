@@ -1,0 +1,4 @@
+#!/bin/bash
+# kubectl, inside the node's network namespace.
+. "$(dirname "$0")/env.sh"
+kubectl "$@"
