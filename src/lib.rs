@@ -3,6 +3,7 @@
 //! What is decided about a Pod, and what is added to it, is the engine's; nothing here looks into a policy.
 
 pub mod cli;
+pub mod controller;
 pub mod crds;
 pub mod manifest;
 pub mod observe;

@@ -1,5 +1,6 @@
 //! The command line: one module for each command, from arguments to what the program works with.
 mod certs;
+mod controller;
 mod crds;
 mod inject;
 mod serve;

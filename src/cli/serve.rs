@@ -1,6 +1,10 @@
 //! `outrigger serve`: puts the parts together, and takes them apart in the right order when told to stop.
-use super::settings::SettingsArgs;
+use super::{
+    controller::{ControllerArgs, Parts},
+    settings::SettingsArgs,
+};
 use crate::{
+    controller::Running,
     observe::{
         health::{self, Health},
         logs,
@@ -11,12 +15,16 @@ use crate::{
         cluster::{ClusterStore, Connection, NamespaceReader},
         files::{FileStore, Files, Told},
     },
-    tls::reload::{Certificate, Origin},
+    tls::{
+        reload::{Certificate, Origin},
+        served::Served,
+    },
     webhook::{self, Webhook, limits::Limits, listener},
 };
-use anyhow::{Context, Result, anyhow};
-use axum_server::Handle;
+use anyhow::{Context, Result, anyhow, ensure};
+use axum_server::{Handle, tls_rustls::RustlsConfig};
 use clap::Args;
+use outrigger_engine::Settings;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -30,6 +38,8 @@ use tokio::{
 
 /// Most connections to the admin port at once: kubelet, a scraper, a person.
 const ADMIN_CONNECTIONS: usize = 32;
+/// How long the lease may take to be released, if that was not done while calls were finished.
+const CONTROLLER_GRACE: Duration = Duration::from_secs(2);
 /// How much longer than the grace the process waits for its workers to end.
 const GRACE_AFTER_GRACE: Duration = Duration::from_millis(500);
 
@@ -37,12 +47,14 @@ const GRACE_AFTER_GRACE: Duration = Duration::from_millis(500);
 ///
 /// Policies and namespaces come from the cluster, or with --policies from files. They and certificates are taken up again
 /// whenever they change. Without --tls-cert, a certificate authority and a certificate are made in --certs, and used again
-/// the next time.
+/// the next time. With --service, replicas share a certificate that is kept in a Secret, and one of them registers the
+/// webhooks.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   outrigger serve --policies policies
   outrigger serve --kubeconfig ~/.kube/config
+  outrigger serve --service outrigger-system/outrigger --owner outrigger
   outrigger serve --policies policies --namespaces namespaces.yaml --listen 127.0.0.1:8443
   outrigger serve --policies policies --tls-cert tls.crt --tls-key tls.key --log-format json
 
@@ -64,6 +76,9 @@ pub struct ServeArgs {
     /// Key of the certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Certificate authorities (PEM) that the API server has to trust, with --service and --tls-cert
+    #[arg(long, value_name = "FILE", requires = "tls_cert", requires = "service")]
+    tls_ca: Option<PathBuf>,
     /// Directory for our own certificate authority, when no certificate is given
     #[arg(long, value_name = "DIR", default_value = "certs", conflicts_with = "tls_cert")]
     certs: PathBuf,
@@ -76,6 +91,8 @@ pub struct ServeArgs {
     /// Address of health and metrics (plain HTTP)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     admin: SocketAddr,
+    #[command(flatten)]
+    controller: ControllerArgs,
     #[command(flatten)]
     settings: SettingsArgs,
     /// How long to go on answering after SIGTERM, until nobody calls this replica any more, in seconds
@@ -92,7 +109,7 @@ pub struct ServeArgs {
     log_level: Option<String>,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
     number
         .parse()
@@ -105,8 +122,16 @@ impl ServeArgs {
         Files {
             policies: policies.to_owned(),
             namespaces: self.namespaces.clone(),
-            settings: self.settings.settings(),
+            settings: self.settings(),
         }
+    }
+
+    /// The replicas' own namespace is left alone too.
+    fn settings(&self) -> Settings {
+        let mut settings = self.settings.settings();
+        let own = self.controller.service.iter().map(|service| service.namespace.clone());
+        settings.protected_namespaces.extend(own);
+        settings
     }
 
     fn origin(&self) -> Origin {
@@ -124,6 +149,11 @@ impl ServeArgs {
 }
 
 pub(super) fn run(args: ServeArgs) -> Result<()> {
+    let names_authorities = args.tls_ca.is_some() || args.tls_cert.is_none() || args.controller.service.is_none();
+    ensure!(
+        names_authorities,
+        "--service and --tls-cert need --tls-ca, with the authorities that the API server has to trust"
+    );
     let _logging = logs::start(args.log_format, args.log_level.as_deref())?;
     let workers = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -143,7 +173,7 @@ async fn serve(args: ServeArgs, workers: &tokio::runtime::Handle) -> Result<()> 
     let mut signals = Signals::listen()?;
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
     let store = Store::open(&args, &health, &metrics).await?;
-    let certificate = Certificate::open(args.origin(), Arc::clone(&health), Arc::clone(&metrics))?;
+    let certificate = Shown::open(&args, &health, &metrics)?;
     let (webhook_socket, listen) = listener::bind(args.listen)?;
     let (admin_socket, admin) = listener::bind(args.admin)?;
     let (webhook_handle, admin_handle) = (Handle::new(), Handle::new());
@@ -162,15 +192,18 @@ async fn serve(args: ServeArgs, workers: &tokio::runtime::Handle) -> Result<()> 
         webhook_handle.clone(),
     ));
     let admin_cap = listener::Cap::at(ADMIN_CONNECTIONS, Arc::clone(&metrics));
-    let admin_router = health::router(Arc::clone(&health), metrics);
+    let admin_router = health::router(Arc::clone(&health), Arc::clone(&metrics));
     let observing = health::start(admin_socket, admin_cap, admin_router, admin_handle.clone())?;
+    let controller = start_controller(&args, &store, certificate, &health, &metrics)?;
     let told = store.start()?;
-    certificate.keep_fresh()?;
     tracing::info!(%listen, %admin, "serving");
 
     let stop = signals.until_stop(&told).await;
     health.stopping();
     tracing::info!("stopping");
+    if let Some(controller) = &controller {
+        controller.stop();
+    }
     if stop == Stop::Drained {
         // Endpoints are not gone everywhere at once: who still calls is still answered.
         let _ = timeout(args.drain, signals.until_stop(&told)).await;
@@ -180,10 +213,67 @@ async fn serve(args: ServeArgs, workers: &tokio::runtime::Handle) -> Result<()> 
     if let Ok(ended) = timeout(args.shutdown_grace + GRACE_AFTER_GRACE, serving).await {
         ended.context("failed to stop")??;
     }
+    if let Some(controller) = controller {
+        controller.ended(CONTROLLER_GRACE).await;
+    }
     admin_handle.graceful_shutdown(Some(Duration::ZERO));
     observing
         .join()
         .map_err(|_| anyhow!("failed to stop: an error in outrigger"))?
+}
+
+/// The certificate of the HTTPS port.
+enum Shown {
+    FromFiles(Box<Certificate>),
+    FromSecret(Served),
+}
+
+impl Shown {
+    fn open(args: &ServeArgs, health: &Arc<Health>, metrics: &Arc<Metrics>) -> Result<Shown> {
+        let (health, metrics) = (Arc::clone(health), Arc::clone(metrics));
+        if args.controller.service.is_some() && args.tls_cert.is_none() {
+            return Served::nothing(health, metrics).map(Shown::FromSecret);
+        }
+        let certificate = Certificate::open(args.origin(), health, metrics)?;
+        Ok(Shown::FromFiles(Box::new(certificate)))
+    }
+
+    fn config(&self) -> RustlsConfig {
+        match self {
+            Shown::FromFiles(certificate) => certificate.config(),
+            Shown::FromSecret(served) => served.config(),
+        }
+    }
+}
+
+/// Keeps the certificate fresh, and starts what replicas do together, if they do.
+fn start_controller(
+    args: &ServeArgs,
+    store: &Store,
+    certificate: Shown,
+    health: &Arc<Health>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Running>> {
+    let served = match certificate {
+        Shown::FromFiles(certificate) => {
+            certificate.keep_fresh()?;
+            None
+        }
+        Shown::FromSecret(served) => Some(served),
+    };
+    let Store::Cluster(cluster) = store else {
+        return Ok(None);
+    };
+    args.controller.start(Parts {
+        connection: cluster.connection(),
+        settings: &args.settings(),
+        current: cluster.current(),
+        health: Arc::clone(health),
+        metrics: Arc::clone(metrics),
+        served,
+        names: &args.dns,
+        authorities: args.tls_ca.clone(),
+    })
 }
 
 /// Where policies and namespaces come from.
@@ -202,7 +292,7 @@ impl Store {
         let connection = Connection::find(args.kubeconfig.as_deref()).await?;
         let store = ClusterStore::new(
             connection,
-            args.settings.settings(),
+            args.settings(),
             args.settings.names_a_version(),
             Arc::clone(health),
             Arc::clone(metrics),

@@ -118,6 +118,9 @@ pub struct Metrics {
     policies: Family<Labels<1>, Gauge>,
     certificate_expiry: Gauge,
     seen: Family<Labels<1>, Gauge>,
+    leads: Gauge,
+    repairs: Family<Labels<1>, Counter>,
+    wrong: Family<Labels<1>, Gauge>,
     panics: Counter,
     connections_refused: Counter,
 }
@@ -139,6 +142,9 @@ impl Default for Metrics {
             policies: Family::default(),
             certificate_expiry: Gauge::default(),
             seen: Family::default(),
+            leads: Gauge::default(),
+            repairs: Family::default(),
+            wrong: Family::default(),
             panics: Counter::default(),
             connections_refused: Counter::default(),
             registry: Registry::default(),
@@ -198,6 +204,17 @@ impl Metrics {
             "source_seen_timestamp_seconds",
             "When it was last certain that what is served is what the source has, in seconds since 1970",
             self.seen.clone(),
+        );
+        registry.register("leads", "Whether this replica holds the lease", self.leads.clone());
+        registry.register(
+            "repairs",
+            "Times that an object of the cluster was put right after somebody else had changed it",
+            self.repairs.clone(),
+        );
+        registry.register(
+            "object_wrong",
+            "Whether an object of the cluster is not as it should be, as the lease holder has last seen it",
+            self.wrong.clone(),
         );
         registry.register("panics", "Errors in outrigger that cost a call", self.panics.clone());
         registry.register(
@@ -263,6 +280,22 @@ impl Metrics {
     /// States when what is served from `source` was last known to be what is there, in seconds since 1970.
     pub fn seen(&self, source: Source, at: i64) {
         self.seen.get_or_create(&[("source", source.as_str())]).set(at);
+    }
+
+    /// States whether this replica holds the lease. Who does not knows nothing of the cluster's objects.
+    pub fn leads(&self, leads: bool) {
+        self.leads.set(i64::from(leads));
+        self.wrong.clear();
+    }
+
+    /// Counts a repair of an object of this name.
+    pub fn repaired(&self, object: &'static str) {
+        self.repairs.get_or_create(&[("object", object)]).inc();
+    }
+
+    /// States whether the object of this name is as it should be.
+    pub fn is_wrong(&self, object: &'static str, wrong: bool) {
+        self.wrong.get_or_create(&[("object", object)]).set(i64::from(wrong));
     }
 
     /// States when the served certificate expires, in seconds since 1970.

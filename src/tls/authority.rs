@@ -1,19 +1,17 @@
 //! A certificate authority of our own in a directory: `ca.crt`, `ca.key`, and a leaf in `tls.crt`, `tls.key`.
 //!
 //! What is there is used as long as it is good; what is not is made. Whoever trusts `ca.crt` reaches the webhook.
+use super::issue::{self, AUTHORITY_LIFE, Issued, LEAF_LIFE, carries, renewal};
 use crate::regular_file;
 use anyhow::{Context, Result};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-};
 use std::{
     fs::{self, File, OpenOptions},
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
-use time::{Duration, OffsetDateTime};
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName, pem::parse_x509_pem, prelude::FromDer};
+use time::OffsetDateTime;
+use x509_parser::{certificate::X509Certificate, pem::parse_x509_pem, prelude::FromDer};
 
 /// The names that every leaf carries: this machine, and the Service in a cluster.
 const NAMES: [&str; 5] = [
@@ -23,10 +21,6 @@ const NAMES: [&str; 5] = [
     "outrigger.outrigger-system.svc",
     "outrigger.outrigger-system.svc.cluster.local",
 ];
-/// A clock that is a little behind must not refuse a new certificate.
-const BACKDATED: Duration = Duration::hours(1);
-const AUTHORITY_LIFE: Duration = Duration::days(365);
-const LEAF_LIFE: Duration = Duration::days(30);
 
 /// Where the files of an authority are.
 #[derive(Debug, Clone)]
@@ -82,7 +76,7 @@ fn ensure_at(directory: &Path, more: &[String], now: OffsetDateTime) -> Result<P
     Ok(paths)
 }
 
-fn reusable_authority(paths: &Paths, now: OffsetDateTime) -> Option<Issuer<'static, KeyPair>> {
+fn reusable_authority(paths: &Paths, now: OffsetDateTime) -> Option<Issued> {
     let certificate = regular_file::read_to_string(&paths.authority, super::LARGEST).ok()?;
     let key = regular_file::read_to_string(&paths.authority_key, super::LARGEST).ok()?;
     super::Pair::from_pem(certificate.as_bytes(), key.as_bytes()).ok()?;
@@ -93,45 +87,21 @@ fn reusable_authority(paths: &Paths, now: OffsetDateTime) -> Option<Issuer<'stat
     if !parsed.is_ca() || parsed.validity().not_after.timestamp() <= needed {
         return None;
     }
-    Issuer::from_ca_cert_pem(&certificate, KeyPair::from_pem(&key).ok()?).ok()
+    Some(Issued { certificate, key })
 }
 
-fn make_authority(paths: &Paths, now: OffsetDateTime) -> Result<Issuer<'static, KeyPair>> {
-    let key = KeyPair::generate().context("failed to make a key")?;
-    let mut params = CertificateParams::default();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, format!("Outrigger CA {}", now.date()));
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![
-        KeyUsagePurpose::KeyCertSign,
-        KeyUsagePurpose::CrlSign,
-        KeyUsagePurpose::DigitalSignature,
-    ];
-    (params.not_before, params.not_after) = (now - BACKDATED, now + AUTHORITY_LIFE);
-    let certificate = params
-        .self_signed(&key)
-        .context("failed to make a certificate authority")?;
-    write(&paths.authority_key, &key.serialize_pem(), 0o600)?;
-    write(&paths.authority, &certificate.pem(), 0o644)?;
+fn make_authority(paths: &Paths, now: OffsetDateTime) -> Result<Issued> {
+    let made = issue::authority(now, AUTHORITY_LIFE)?;
+    write(&paths.authority_key, &made.key, 0o600)?;
+    write(&paths.authority, &made.certificate, 0o644)?;
     tracing::info!(authority = %paths.authority.display(), "made a certificate authority; clients must trust it");
-    Ok(Issuer::new(params, key))
+    Ok(made)
 }
 
-fn make_leaf(paths: &Paths, names: &[String], authority: &Issuer<'_, KeyPair>, now: OffsetDateTime) -> Result<()> {
-    let key = KeyPair::generate().context("failed to make a key")?;
-    let mut params = CertificateParams::new(names)
-        .with_context(|| format!("failed to use the names {names:?}; use DNS names or IP addresses"))?;
-    params.distinguished_name.push(DnType::CommonName, "outrigger");
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    (params.not_before, params.not_after) = (now - BACKDATED, now + LEAF_LIFE);
-    let certificate = params
-        .signed_by(&key, authority)
-        .context("failed to sign a certificate")?;
-    write(&paths.key, &key.serialize_pem(), 0o600)?;
-    write(&paths.certificate, &certificate.pem(), 0o644)?;
+fn make_leaf(paths: &Paths, names: &[String], authority: &Issued, now: OffsetDateTime) -> Result<()> {
+    let made = issue::leaf(authority, names, now, LEAF_LIFE)?;
+    write(&paths.key, &made.key, 0o600)?;
+    write(&paths.certificate, &made.certificate, 0o644)?;
     tracing::info!(certificate = %paths.certificate.display(), "made a certificate");
     Ok(())
 }
@@ -154,26 +124,6 @@ fn leaf_is_reusable(paths: &Paths, names: &[String], now: OffsetDateTime) -> boo
         && now.unix_timestamp() < renewal(pair.not_before, pair.not_after)
 }
 
-/// When a certificate with this life is due for renewal, in seconds since 1970.
-pub fn renewal(not_before: i64, not_after: i64) -> i64 {
-    not_before + (not_after - not_before) / 3 * 2
-}
-
-fn carries(certificate: &X509Certificate<'_>, name: &str) -> bool {
-    let Ok(Some(names)) = certificate.subject_alternative_name() else {
-        return false;
-    };
-    let address: Option<Vec<u8>> = name.parse().ok().map(|address| match address {
-        std::net::IpAddr::V4(address) => address.octets().to_vec(),
-        std::net::IpAddr::V6(address) => address.octets().to_vec(),
-    });
-    names.value.general_names.iter().any(|general| match general {
-        GeneralName::DNSName(found) => address.is_none() && *found == name,
-        GeneralName::IPAddress(found) => address.as_deref() == Some(*found),
-        _ => false,
-    })
-}
-
 /// Writes beside and renames, so that a reader sees the old file or the new one.
 fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
     let beside = path.with_extension("new");
@@ -194,6 +144,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+    use time::Duration;
 
     fn contents(paths: &Paths) -> [String; 4] {
         [&paths.authority, &paths.authority_key, &paths.certificate, &paths.key]

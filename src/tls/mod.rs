@@ -1,15 +1,18 @@
-//! The certificate of the HTTPS port: made here ([`authority`]) or given, and swapped while serving ([`reload`]).
+//! The certificate of the HTTPS port: made here ([`issue`], [`authority`]) or given, and swapped while serving
+//! ([`served`], [`reload`]).
 //!
 //! It knows nothing about requests, and never lets go of a working pair for one that does not work.
 pub mod authority;
+pub mod issue;
 pub mod reload;
+pub mod served;
 
 use anyhow::{Context, ensure};
 use rustls::{
     ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::ResolvesServerCert,
+    server::{ClientHello, ResolvesServerCert},
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use std::sync::Arc;
@@ -61,15 +64,30 @@ impl Pair {
     /// # Errors
     /// When the provider lacks what TLS needs, which would be an error of the build.
     pub fn into_server_config(self) -> anyhow::Result<Arc<ServerConfig>> {
-        let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(self.certified));
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .context("failed to set up TLS")?
-            .with_no_client_auth()
-            .with_cert_resolver(resolver);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        server_config(Arc::new(SingleCertAndKey::from(self.certified)))
     }
+}
+
+/// Refuses every handshake: there is no certificate yet.
+fn nothing_to_serve() -> anyhow::Result<Arc<ServerConfig>> {
+    #[derive(Debug)]
+    struct Nothing;
+    impl ResolvesServerCert for Nothing {
+        fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            None
+        }
+    }
+    server_config(Arc::new(Nothing))
+}
+
+fn server_config(certificates: Arc<dyn ResolvesServerCert>) -> anyhow::Result<Arc<ServerConfig>> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .context("failed to set up TLS")?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -2,13 +2,10 @@
 //!
 //! The files are read again each second, contents and all: two small files cost less than a watch that misses how kubelet
 //! swaps symlinks. Open connections are not touched.
-use super::{
-    Pair,
-    authority::{self, renewal},
-};
+use super::{Pair, authority, issue::renewal, served::Served};
 use crate::observe::{
     health::{self, Health},
-    metrics::{Metrics, Source},
+    metrics::Metrics,
 };
 use crate::regular_file;
 use anyhow::{Context, Result};
@@ -47,13 +44,8 @@ pub struct Certificate {
     origin: Origin,
     files: (PathBuf, PathBuf),
     seen: Option<(Vec<u8>, Vec<u8>)>,
-    complaint: Option<String>,
-    not_before: i64,
-    not_after: i64,
     renewal: i64,
-    config: RustlsConfig,
-    health: Arc<Health>,
-    metrics: Arc<Metrics>,
+    served: Served,
 }
 
 impl Certificate {
@@ -79,51 +71,41 @@ impl Certificate {
         if not_after <= health::now() {
             tracing::error!(certificate = %files.0.display(), "the certificate has expired; not ready until it is renewed");
         }
-        let certificate = Certificate {
-            config: RustlsConfig::from_config(pair.into_server_config()?),
+        let mut served = Served::nothing(health, metrics)?;
+        served.serve(pair)?;
+        Ok(Certificate {
             renewal: renewal(not_before, not_after),
             seen: Some(contents),
-            complaint: None,
             origin,
             files,
-            not_before,
-            not_after,
-            health,
-            metrics,
-        };
-        certificate.announce();
-        Ok(certificate)
+            served,
+        })
     }
 
     /// For the listener; shows each new handshake the latest good certificate.
     pub fn config(&self) -> RustlsConfig {
-        self.config.clone()
+        self.served.config()
     }
 
     /// Takes up a changed certificate if it works; else keeps the present one and says so once.
     pub fn refresh(&mut self) {
         self.renew_if_due();
         let contents = match read(&self.files) {
-            Ok(contents) if self.seen.as_ref() == Some(&contents) => {
-                self.complaint = None;
-                return;
-            }
+            Ok(contents) if self.seen.as_ref() == Some(&contents) => return self.served.content(),
             Ok(contents) => contents,
             Err(error) => {
                 self.seen = None;
-                return self.complain(&error);
+                return self.served.complain(&error);
             }
         };
         match self.take_up(&contents) {
             Ok(()) => {
-                self.complaint = None;
-                self.metrics.reloaded(Source::Certificate, true);
-                self.announce();
+                self.served.reloaded();
                 tracing::info!(certificate = %self.files.0.display(), "took up a new certificate");
                 self.seen = Some(contents);
             }
             // It is tried again: time alone can make it valid.
-            Err(error) => self.complain(&error),
+            Err(error) => self.served.complain(&error),
         }
     }
 
@@ -151,41 +133,18 @@ impl Certificate {
             && health::now() >= self.renewal
             && let Err(error) = authority::ensure(directory, names)
         {
-            self.complain(&error.context("failed to renew the certificate"));
+            self.served.complain(&error.context("failed to renew the certificate"));
         }
     }
 
     fn take_up(&mut self, contents: &(Vec<u8>, Vec<u8>)) -> Result<()> {
         let pair = parse(contents, &self.files)?;
-        let now = health::now();
-        anyhow::ensure!(
-            pair.not_after > now || self.not_after <= now,
-            "{}: the certificate has expired; renew it",
-            self.files.0.display()
-        );
-        anyhow::ensure!(
-            pair.not_before <= now || self.not_before > now || self.not_after <= now,
-            "{}: the certificate is not valid yet; set the clock that it was made by, or wait",
-            self.files.0.display()
-        );
-        (self.not_before, self.not_after) = (pair.not_before, pair.not_after);
-        self.renewal = renewal(pair.not_before, pair.not_after);
-        self.config.reload_from_config(pair.into_server_config()?);
+        let due = renewal(pair.not_before, pair.not_after);
+        self.served
+            .take_up(pair)
+            .with_context(|| self.files.0.display().to_string())?;
+        self.renewal = due;
         Ok(())
-    }
-
-    fn complain(&mut self, error: &anyhow::Error) {
-        let complaint = format!("{error:#}");
-        if self.complaint.as_ref() != Some(&complaint) {
-            tracing::error!(error = complaint, "kept the present certificate");
-            self.metrics.reloaded(Source::Certificate, false);
-            self.complaint = Some(complaint);
-        }
-    }
-
-    fn announce(&self) {
-        self.health.certificate_is_valid(self.not_before, self.not_after);
-        self.metrics.certificate_expires(self.not_after);
     }
 }
 
@@ -226,14 +185,14 @@ mod tests {
     fn a_certificate_that_is_not_yet_valid_does_not_replace_one_that_is() {
         let directory = tempfile::tempdir().unwrap();
         let mut certificate = served(directory.path(), (2000, 3000));
-        let before = certificate.not_after;
+        let before = certificate.served.not_after;
         install(&certificate.files, (2900, 3100));
         certificate.refresh();
-        assert_eq!(certificate.not_after, before);
-        assert!(certificate.complaint.as_ref().unwrap().contains("not valid yet"));
+        assert_eq!(certificate.served.not_after, before);
+        assert!(certificate.served.complaint.as_ref().unwrap().contains("not valid yet"));
         install(&certificate.files, (2000, 3200));
         certificate.refresh();
-        assert!(certificate.not_after > before && certificate.complaint.is_none());
+        assert!(certificate.served.not_after > before && certificate.served.complaint.is_none());
     }
 
     #[test]
@@ -242,7 +201,7 @@ mod tests {
         let mut certificate = served(directory.path(), (2000, 2001));
         install(&certificate.files, (2900, 3100));
         certificate.refresh();
-        assert_eq!(certificate.complaint, None);
+        assert_eq!(certificate.served.complaint, None);
     }
 
     #[test]
@@ -253,7 +212,7 @@ mod tests {
         let made = std::process::Command::new("mkfifo").arg(&certificate.files.1).status();
         assert!(made.unwrap().success());
         certificate.refresh();
-        let complaint = certificate.complaint.as_ref().unwrap();
+        let complaint = certificate.served.complaint.as_ref().unwrap();
         assert!(complaint.contains("not a regular file"), "{complaint}");
     }
 }

@@ -48,6 +48,14 @@ impl Connection {
         Ok(Connection { config })
     }
 
+    /// A client that belongs to the present runtime.
+    ///
+    /// # Errors
+    /// When certificates or credentials cannot be used.
+    pub fn plain_client(&self) -> Result<Client> {
+        Client::try_from(self.config.clone()).context("failed to make a client")
+    }
+
     /// A client that belongs to the present runtime, and the moment of its last contact.
     ///
     /// # Errors

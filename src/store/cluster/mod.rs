@@ -65,6 +65,11 @@ impl ClusterStore {
         Arc::clone(&self.current)
     }
 
+    /// The way to the API server.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Who can be asked about a namespace that the snapshot lacks; it belongs to the present runtime.
     ///
     /// # Errors

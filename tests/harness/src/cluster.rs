@@ -2,13 +2,16 @@
 use crate::assets::{Program as Tool, program};
 use crate::control_plane::{ControlPlane, Programs};
 use crate::demand::{Absent, available};
+use crate::keeper::{Kept, Program};
 use crate::namespace::Namespace;
 use crate::rundir::RunDir;
 use anyhow::Result;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -65,6 +68,38 @@ impl Cluster {
         let path = self.directory(name).join("token.kubeconfig");
         std::fs::write(&path, config.to_string()).expect("failed to write a kubeconfig");
         path
+    }
+
+    /// Starts the garbage collector, which removes what is owned by something that is gone. It ends when what is returned
+    /// is dropped. `None` where it can neither be found nor built, after saying so.
+    ///
+    /// # Panics
+    /// When it cannot be started, or is missing although everything is demanded.
+    pub fn garbage_collector(&self) -> Option<Kept> {
+        let path = available(program(Tool::ControllerManager))?;
+        let log = File::create(self.dir.path().join("kube-controller-manager.log")).expect("failed to make a log");
+        let arguments = [
+            format!("--kubeconfig={}", self.kubeconfig().display()),
+            "--controllers=garbage-collector-controller".to_owned(),
+            "--leader-elect=false".to_owned(),
+            "--secure-port=0".to_owned(),
+        ];
+        let program = Program {
+            path: &path,
+            arguments: arguments.into(),
+            stdout: Stdio::from(log.try_clone().expect("failed to share a log")),
+            stderr: Stdio::from(log),
+            scratch: None,
+        };
+        Some(program.start().expect("failed to start the controller manager"))
+    }
+
+    /// Ends etcd and the API server as a power cut would, and starts them anew with what is on the disk.
+    ///
+    /// # Panics
+    /// When they do not come up again.
+    pub fn restart(&self) {
+        self.control_plane.restart().expect("failed to start the cluster anew");
     }
 
     /// The process groups of etcd and the API server.

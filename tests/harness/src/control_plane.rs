@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often to start anew when somebody else took the port between its choice and its use.
@@ -43,7 +44,27 @@ pub struct ControlPlane {
     pub kubeconfig: PathBuf,
     /// The log of audit events, one JSON object a line.
     pub audit_log: PathBuf,
-    kept: [Kept; 2],
+    kept: Mutex<[Kept; 2]>,
+    start: Start,
+}
+
+/// How its programs are started.
+#[derive(Debug)]
+struct Start {
+    dir: PathBuf,
+    etcd: (PathBuf, Vec<String>),
+    api_server: (PathBuf, Vec<String>),
+}
+
+impl Start {
+    fn go(&self) -> Result<[Kept; 2]> {
+        let (etcd, api_server) = (&self.etcd, &self.api_server);
+        let data = self.dir.join("etcd");
+        Ok([
+            start(&etcd.0, &self.dir, Some(&data), etcd.1.clone())?,
+            start(&api_server.0, &self.dir, None, api_server.1.clone())?,
+        ])
+    }
 }
 
 impl ControlPlane {
@@ -65,7 +86,26 @@ impl ControlPlane {
 
     /// The process groups of etcd and the API server.
     pub fn groups(&self) -> [u32; 2] {
-        [self.kept[0].group(), self.kept[1].group()]
+        let kept = self.kept();
+        [kept[0].group(), kept[1].group()]
+    }
+
+    /// Kills both programs and starts them anew, on the same ports and with the same data.
+    ///
+    /// # Errors
+    /// When they do not become ready again.
+    pub(crate) fn restart(&self) -> Result<()> {
+        let mut kept = self.kept();
+        for program in kept.iter_mut() {
+            // The whole group: who would remove the data ends too.
+            program.kill();
+        }
+        *kept = self.start.go()?;
+        wait_until_ready(&mut kept, &self.kubeconfig, &self.start.dir)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, [Kept; 2]> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,21 +119,19 @@ fn attempt(programs: &Programs, dir: &Path) -> Result<ControlPlane> {
     write_server_files(dir, &authority)?;
 
     let data = dir.join("etcd");
-    let etcd = start(&programs.etcd, dir, Some(&data), etcd_arguments(&database, &data))?;
-    let api_server = start(
-        &programs.api_server,
-        dir,
-        None,
-        api_server_arguments(dir, &database, port),
-    )?;
-    let audit_log = dir.join("audit.log");
-    let mut control_plane = ControlPlane {
-        kubeconfig,
-        audit_log,
-        kept: [etcd, api_server],
+    let start = Start {
+        dir: dir.to_owned(),
+        etcd: (programs.etcd.clone(), etcd_arguments(&database, &data)),
+        api_server: (programs.api_server.clone(), api_server_arguments(dir, &database, port)),
     };
-    wait_until_ready(&mut control_plane, dir)?;
-    Ok(control_plane)
+    let mut kept = start.go()?;
+    wait_until_ready(&mut kept, &kubeconfig, dir)?;
+    Ok(ControlPlane {
+        kubeconfig,
+        audit_log: dir.join("audit.log"),
+        kept: Mutex::new(kept),
+        start,
+    })
 }
 
 /// Free at this moment; the caller must be ready to find it taken.
@@ -188,10 +226,10 @@ fn kubeconfig_text(port: u16, authority: &Authority, admin: &Pair) -> String {
     .to_string()
 }
 
-fn wait_until_ready(control_plane: &mut ControlPlane, dir: &Path) -> Result<()> {
+fn wait_until_ready(programs: &mut [Kept; 2], kubeconfig: &Path, dir: &Path) -> Result<()> {
     let start = Instant::now();
-    while !crate::block_on(is_ready(&control_plane.kubeconfig)) {
-        for (kept, name) in control_plane.kept.iter_mut().zip(["etcd", "kube-apiserver"]) {
+    while !crate::block_on(is_ready(kubeconfig)) {
+        for (kept, name) in programs.iter_mut().zip(["etcd", "kube-apiserver"]) {
             if let Some(status) = kept.ended() {
                 bail!("{name} ended with {status}:\n{}", end_of_log(dir, name));
             }

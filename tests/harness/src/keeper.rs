@@ -68,6 +68,24 @@ impl Kept {
         self.shell.id()
     }
 
+    /// Kills the program and its shell, which then removes nothing; waits for the shell's end.
+    pub fn kill(&mut self) {
+        self.signal("KILL");
+        let _ = self.shell.wait();
+    }
+
+    /// Sends a signal, such as `KILL` or `STOP`, to the program and its shell.
+    ///
+    /// # Panics
+    /// When there is no `kill`.
+    pub fn signal(&self, signal: &str) {
+        let group = format!("-{}", self.group());
+        let mut kill = std::process::Command::new("kill");
+        kill.args([&format!("-{signal}"), "--", &group]);
+        // That it has gone already is no error.
+        let _ = kill.stderr(Stdio::null()).status().expect("failed to start kill");
+    }
+
     /// How the program ended, if it did.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.shell.try_wait().ok().flatten()

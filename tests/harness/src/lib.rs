@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod assets;
 pub mod audit;
+pub mod balancer;
 pub mod cluster;
 pub mod control_plane;
 pub mod demand;
@@ -13,16 +14,19 @@ mod golang;
 pub mod json_patch;
 pub mod keeper;
 pub mod kubectl;
+mod log;
 pub mod namespace;
 pub mod node;
 pub mod other_webhook;
 pub mod pki;
 pub mod proxy;
 mod registration;
+pub mod replica;
 pub mod rundir;
 pub mod webhook;
 
 pub use answer::Answer;
+pub use balancer::Balancer;
 pub use cluster::Cluster;
 pub use json_patch::JsonPatch;
 pub use namespace::Namespace;
@@ -30,6 +34,7 @@ pub use node::Node;
 pub use other_webhook::OtherWebhook;
 pub use proxy::Proxy;
 pub use registration::SCENE;
+pub use replica::Replica;
 pub use webhook::Webhook;
 
 /// Runs `future` to its end on a thread and a runtime of its own: for code that cannot wait itself, such as `Drop`.

@@ -1,30 +1,22 @@
 //! The real webhook: the binary `outrigger serve` with policies from files or from the cluster, registered for the Pods of
 //! a test.
 use crate::answer::Answer;
-use crate::keeper::{Kept, Program};
 use crate::namespace::Namespace;
 use crate::registration::{Registered, Registration};
-use kube::{Client, Config};
+use crate::replica::{Replica, client};
+use kube::Client;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStderr, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
-
-const LOGS_WITHIN: Duration = Duration::from_secs(20);
 
 /// A running and registered webhook; it ends when this is dropped.
 pub struct Webhook {
     dir: PathBuf,
-    listen: String,
-    log: Arc<Log>,
     https: Client,
-    admin: Client,
     // Dropped in this order: nobody is sent to a webhook that is gone.
     _registered: Vec<Registered>,
-    _kept: Kept,
+    replica: Replica,
 }
 
 impl Webhook {
@@ -54,7 +46,7 @@ impl Webhook {
         let registration = Registration {
             name: &format!("m-outrigger-{}", namespace.name),
             webhook: "pods.outrigger.dev",
-            url: format!("https://{}/mutate", webhook.listen),
+            url: format!("https://{}/mutate", webhook.replica.address()),
             authority: &authority,
         };
         webhook._registered.push(registration.register(namespace).await);
@@ -72,17 +64,17 @@ impl Webhook {
         let dir = namespace.cluster().directory(&namespace.name);
         let arguments = ["--kubeconfig".to_owned(), kubeconfig.display().to_string()];
         let mut webhook = Webhook::spawn(binary, dir, &arguments);
-        webhook.wait_until_ready().await;
+        webhook.replica.wait_until_ready().await;
         let authority = webhook.authority();
         let pods = Registration {
             name: &format!("m-outrigger-{}", namespace.name),
             webhook: "pods.outrigger.dev",
-            url: format!("https://{}/mutate", webhook.listen),
+            url: format!("https://{}/mutate", webhook.replica.address()),
             authority: &authority,
         };
         let policies = Registration {
             webhook: "policies.outrigger.dev",
-            url: format!("https://{}/validate", webhook.listen),
+            url: format!("https://{}/validate", webhook.replica.address()),
             ..pods
         };
         webhook._registered.push(pods.register_for_scene(namespace).await);
@@ -94,24 +86,14 @@ impl Webhook {
     }
 
     fn spawn(binary: &Path, dir: PathBuf, arguments: &[String]) -> Webhook {
-        let (kept, log) = spawn(binary, &dir, arguments);
-        let addresses = log.wait_for("serving");
-        let address = |field: &str| {
-            let address = addresses[field].as_str();
-            address
-                .unwrap_or_else(|| panic!("no {field} in {addresses}"))
-                .to_owned()
-        };
-        let (listen, admin) = (address("listen"), address("admin"));
+        let certs = ["--certs".to_owned(), dir.join("certs").display().to_string()];
+        let replica = Replica::start(binary, &[&certs, arguments].concat());
         let authority = fs::read_to_string(dir.join("certs/ca.crt")).expect("serve wrote no ca.crt");
         Webhook {
-            https: client(&format!("https://{listen}"), Some(&authority)),
-            admin: client(&format!("http://{admin}"), None),
-            listen,
+            https: client(&format!("https://{}", replica.address()), Some(&authority)),
             dir,
-            log,
             _registered: Vec::new(),
-            _kept: kept,
+            replica,
         }
     }
 
@@ -121,18 +103,7 @@ impl Webhook {
 
     /// Whether `/readyz` says so.
     pub async fn is_ready(&self) -> bool {
-        let answer = Answer::to(&self.admin, "GET", "/readyz", None).await;
-        answer.is_ok_and(|answer| answer.status == 200)
-    }
-
-    async fn wait_until_ready(&self) {
-        for _ in 0..600 {
-            if self.is_ready().await {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the webhook is not ready; its log:\n{}", self.log.text());
+        self.replica.is_ready().await
     }
 
     /// Replaces the policy at this place of the list that the webhook was started with.
@@ -142,7 +113,7 @@ impl Webhook {
 
     /// The lines of its log.
     pub fn log(&self) -> Vec<String> {
-        self.log.lines()
+        self.replica.log()
     }
 
     /// Sends it a review as the API server does, and returns the review that it answers with.
@@ -154,21 +125,12 @@ impl Webhook {
 
     /// The text of `/metrics`.
     pub async fn metrics(&self) -> String {
-        let answer = Answer::to(&self.admin, "GET", "/metrics", None)
-            .await
-            .expect("the admin port does not answer");
-        answer.body.as_str().unwrap_or_default().to_owned()
+        self.replica.metrics().await
     }
 
     /// The sum over all series of one metric.
     pub async fn metric(&self, name: &str) -> f64 {
-        let metrics = self.metrics().await;
-        let values = metrics.lines().filter_map(|line| {
-            let rest = line.strip_prefix(name)?;
-            rest.starts_with(['{', ' '])
-                .then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
-        });
-        values.sum()
+        self.replica.metric(name).await
     }
 
     /// The value of one series, such as `name{label="value"}`.
@@ -176,12 +138,7 @@ impl Webhook {
     /// # Panics
     /// When there is none.
     pub async fn series(&self, series: &str) -> f64 {
-        let metrics = self.metrics().await;
-        let value = |line: &str| line.strip_prefix(series)?.trim().parse().ok();
-        metrics
-            .lines()
-            .find_map(value)
-            .unwrap_or_else(|| panic!("{series} is not in\n{metrics}"))
+        self.replica.series(series).await
     }
 
     /// The registration takes a moment to reach the API server's admission chain. A Pod that no webhook would let pass
@@ -202,7 +159,7 @@ impl Webhook {
         }
         panic!(
             "a Pod that asks for \"Not A Policy\" is not refused ({last}); the webhook's log:\n{}",
-            self.log.text()
+            self.log().join("\n")
         );
     }
 }
@@ -213,107 +170,4 @@ fn write_policy(dir: &Path, index: usize, policy: &str) {
     let partial = dir.join("policy.partial");
     fs::write(&partial, policy).expect("failed to write a policy");
     fs::rename(&partial, folder.join("policy.yaml")).expect("failed to put a policy in place");
-}
-
-fn spawn(binary: &Path, dir: &Path, from: &[String]) -> (Kept, Arc<Log>) {
-    let certs = dir.join("certs").display().to_string();
-    let arguments = [
-        ["--certs", &certs],
-        ["--listen", "127.0.0.1:0"],
-        ["--admin", "127.0.0.1:0"],
-        ["--log-format", "json"],
-    ];
-    let arguments = ["serve"].into_iter().chain(arguments.into_iter().flatten());
-    let arguments = arguments.map(String::from).chain(from.iter().cloned()).collect();
-    let program = Program {
-        path: binary,
-        arguments,
-        stdout: Stdio::null(),
-        stderr: Stdio::piped(),
-        scratch: None,
-    };
-    let mut kept = program.start().expect("failed to start the webhook");
-    let log = Log::of(kept.take_stderr().expect("stderr is a pipe"));
-    (kept, log)
-}
-
-/// HTTP/1.1 over TLS that trusts this authority alone, which is what an API server does.
-fn client(url: &str, authority: Option<&str>) -> Client {
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
-    let mut config = Config::new(url.parse().expect("an address from the log"));
-    let der = |pem: &str| {
-        CertificateDer::from_pem_slice(pem.as_bytes())
-            .expect("ca.crt is PEM")
-            .to_vec()
-    };
-    config.root_cert = authority.map(|pem| vec![der(pem)]);
-    Client::try_from(config).expect("failed to make a client")
-}
-
-/// What the webhook has logged so far; a thread reads on, so that the pipe never fills.
-struct Log {
-    state: Mutex<LogState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct LogState {
-    lines: Vec<String>,
-    ended: bool,
-}
-
-impl Log {
-    fn of(stderr: ChildStderr) -> Arc<Log> {
-        let log = Arc::new(Log {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        });
-        let writer = log.clone();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                writer.update(|state| state.lines.push(line));
-            }
-            writer.update(|state| state.ended = true);
-        });
-        log
-    }
-
-    fn update(&self, change: impl FnOnce(&mut LogState)) {
-        change(&mut self.state.lock().expect("a reader panicked"));
-        self.changed.notify_all();
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.state.lock().expect("a reader panicked").lines.clone()
-    }
-
-    fn text(&self) -> String {
-        self.lines().join("\n")
-    }
-
-    /// The fields of the first line with this message.
-    fn wait_for(&self, message: &str) -> Value {
-        let waiting = |state: &mut LogState| !state.ended && find(&state.lines, message).is_none();
-        let state = self.state.lock().expect("a reader panicked");
-        let waited = self
-            .changed
-            .wait_timeout_while(state, LOGS_WITHIN, waiting)
-            .expect("a reader panicked");
-        let found = find(&waited.0.lines, message);
-        drop(waited);
-        found.unwrap_or_else(|| panic!("the webhook did not log \"{message}\"; its log:\n{}", self.text()))
-    }
-}
-
-/// The fields of a line are beside its message, whether that is at the top or under `fields`.
-fn find(lines: &[String], message: &str) -> Option<Value> {
-    let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut fields = lines.map(|mut line| {
-        if line["fields"].is_object() {
-            line["fields"].take()
-        } else {
-            line
-        }
-    });
-    fields.find(|fields| fields["message"] == message)
 }
