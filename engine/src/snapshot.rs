@@ -315,7 +315,8 @@ impl Snapshot {
         self.settings.protected_namespaces.iter().any(|name| name == namespace)
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
+    /// What the operator has configured.
+    pub fn settings(&self) -> &Settings {
         &self.settings
     }
 

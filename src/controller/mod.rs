@@ -7,6 +7,7 @@ pub mod apply;
 pub mod call;
 pub mod certificate;
 pub mod duty;
+pub mod guard;
 pub mod lease;
 pub mod owner;
 pub mod registration;

@@ -13,6 +13,7 @@ mod dry_run;
 mod expression_table;
 mod expressions;
 mod goldens;
+mod guard;
 mod inject;
 mod inject_scalars;
 mod known_refusals;

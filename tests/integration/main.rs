@@ -17,6 +17,7 @@ mod contract;
 mod documents;
 #[path = "../support/expression_table.rs"]
 mod expression_table;
+mod guard;
 mod inject;
 mod lifecycle;
 mod picture;

@@ -169,6 +169,11 @@ fn warn_of_late_ambassadors(spec: &PolicySpec, warnings: &mut Vec<String>) {
 }
 
 impl Body {
+    /// Its helpers, as far as they can be told without a Pod.
+    pub(crate) fn helpers(&self) -> &[HelperTemplate] {
+        &self.helpers
+    }
+
     /// Which variables rendering reads.
     pub(crate) fn uses(&self) -> &Uses {
         &self.uses

@@ -4,12 +4,14 @@ use serde_json::{Map, Value};
 
 use crate::expr::{Budget, Expression, Place, Scope, Template, Uses, Vocabulary};
 use crate::field::FieldError;
+use crate::inject::List;
 use crate::policy::{FilesSpec, HelperSpec, Lifecycle, PlacementSpec, PolicySpec};
 use crate::render::{self, Format, Kind, Parts};
+use crate::snapshot::Settings;
 
 /// One entry of `sidecars`, `ambassadors`, `adapters` or `initContainers`.
 #[derive(Debug)]
-pub(super) struct HelperTemplate {
+pub(crate) struct HelperTemplate {
     kind: Kind,
     pub(super) path: String,
     lifecycle: Lifecycle,
@@ -241,6 +243,29 @@ fn mount(files: &FilesSpec) -> Value {
 }
 
 impl HelperTemplate {
+    /// Whether it is in every Pod that gets the policy.
+    pub(crate) fn is_certain(&self) -> bool {
+        let certain = |when: &Expression| when.uses().is_empty() && when.evaluate_bool(&Scope::new()) == Ok(true);
+        self.include_when.as_ref().is_none_or(certain)
+    }
+
+    /// The list of the Pod that it goes into, and whether as a native sidecar.
+    pub(crate) fn slot(&self, settings: &Settings) -> (List, bool) {
+        let native = render::is_native(self.kind, self.lifecycle, settings);
+        let list = if native || self.kind == Kind::Init {
+            List::Init
+        } else {
+            List::Main
+        };
+        (list, native)
+    }
+
+    /// A field of the container that has no expression in it.
+    pub(crate) fn constant(&self, field: &str) -> Option<&Value> {
+        let (_, container) = self.fields.iter().find(|(name, _)| *name == "container")?;
+        container.constant_field(field)
+    }
+
     /// What all of it reads.
     pub(super) fn uses(&self) -> Uses {
         let mut uses = Uses::default();

@@ -92,6 +92,18 @@ impl Template {
         constants(&self.shape).unwrap_or_default()
     }
 
+    /// A field of the value that has no expression in it.
+    pub fn constant_field(&self, name: &str) -> Option<&Json> {
+        match &self.shape {
+            Shape::Constant(value) => value.get(name),
+            Shape::Map(entries) => match entries.iter().find(|(key, _)| key == name)? {
+                (_, Shape::Constant(value)) => Some(value),
+                _ => None,
+            },
+            Shape::Text(..) | Shape::List(_) => None,
+        }
+    }
+
     /// Renders the value at the cost of a policy's budget. A field or item whose expression is null is left out; `None`
     /// when that is the whole value. A null that the policy itself holds stays.
     ///

@@ -143,11 +143,7 @@ pub(crate) struct Helper {
 impl Helper {
     /// Whether it becomes a native sidecar in this cluster.
     pub(crate) fn is_native(&self, settings: &Settings) -> bool {
-        match (self.kind, self.lifecycle) {
-            (Kind::Init, _) | (_, Lifecycle::Container) => false,
-            (_, Lifecycle::Native) => true,
-            (_, Lifecycle::Auto) => settings.native_sidecars(),
-        }
+        is_native(self.kind, self.lifecycle, settings)
     }
 
     /// The container with all that does not depend on the Pod.
@@ -159,6 +155,15 @@ impl Helper {
             container.insert("restartPolicy".into(), "Always".into());
         }
         Value::Object(container)
+    }
+}
+
+/// Whether a helper becomes a native sidecar in this cluster.
+pub(crate) fn is_native(kind: Kind, lifecycle: Lifecycle, settings: &Settings) -> bool {
+    match (kind, lifecycle) {
+        (Kind::Init, _) | (_, Lifecycle::Container) => false,
+        (_, Lifecycle::Native) => true,
+        (_, Lifecycle::Auto) => settings.native_sidecars(),
     }
 }
 
