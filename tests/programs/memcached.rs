@@ -77,7 +77,14 @@ impl Ambassador {
 /// The probe, built beside the tests.
 fn runtime() -> PathBuf {
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--locked", "--workspace", "--bin", "outrigger-runtime"])
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--workspace",
+            "--bin",
+            "outrigger-runtime",
+        ])
         .status()
         .unwrap();
     assert!(built.success());
