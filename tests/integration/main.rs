@@ -22,6 +22,7 @@ mod inject;
 mod lifecycle;
 mod picture;
 mod program;
+mod reference;
 mod reviews;
 mod server;
 mod validate;
