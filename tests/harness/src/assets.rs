@@ -21,7 +21,7 @@ pub fn program(tool: Tool) -> Result<PathBuf, Absent> {
     }
 }
 
-pub use golang::Tool as Program;
+pub use golang::{Tool as Program, sources};
 
 fn given(dir: &Path, tool: Tool) -> Result<PathBuf, Absent> {
     let path = dir.join(tool.name());

@@ -1,5 +1,5 @@
-//! Builds the programs of the modules `tests/kubernetes`, `tests/node/cluster/coredns` and `tests/programs/exporter` with Go,
-//! once, into `target/kubernetes/<version>/`, `target/coredns/<version>/` and `target/programs/<version>/`.
+//! Builds the programs of the modules `tests/kubernetes`, `tests/node/cluster/coredns`, `tests/programs/exporter` and `tests/helm`
+//! with Go, once, each into a directory of its module and version below Cargo's target directory.
 use crate::demand::{Absent, say};
 use crate::rundir;
 use anyhow::{Context, Result, bail};
@@ -31,6 +31,8 @@ pub enum Tool {
     JsonPatch,
     /// The nginx project's exporter of metrics.
     NginxExporter,
+    /// Installs the chart.
+    Helm,
 }
 
 /// How a program is built, and where it is kept.
@@ -107,6 +109,15 @@ impl Tool {
                 sources: &[],
                 is_static: false,
             },
+            Tool::Helm => Recipe {
+                name: "helm",
+                module: "tests/helm",
+                kept: "helm",
+                versioned: "helm.sh/helm/v4",
+                package: "helm.sh/helm/v4/cmd/helm",
+                sources: &[],
+                is_static: false,
+            },
         }
     }
 }
@@ -128,6 +139,7 @@ fn what_to_install(tool: Tool) -> String {
         Tool::JsonPatch => format!("the API server's patch library is needed: {go}"),
         Tool::NginxExporter => format!("the nginx project's exporter is needed: {go}"),
         Tool::CoreDns => format!("the cluster's name server is needed: {go}"),
+        Tool::Helm => format!("helm is needed: {go}"),
         _ => format!(
             "an API server is needed: {go}, or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
         ),
@@ -227,6 +239,31 @@ fn watch(mut child: Child, name: &str, version: &str) -> Result<bool> {
             next_word = elapsed + Duration::from_secs(20);
         }
         std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Where Go keeps the sources of a module that `tests/helm/crds` requires; it is downloaded the first time.
+///
+/// # Errors
+/// When Go is not installed, or cannot reach a module proxy.
+pub fn sources(module: &str) -> Result<PathBuf, Absent> {
+    let mut command = Command::new("go");
+    command
+        .current_dir(rundir::workspace().join("tests/helm/crds"))
+        .args(["mod", "download", "-json", module]);
+    let output = command.output().map_err(|_| {
+        Absent::NotInstalled(format!(
+            "the sources of {module} are needed: install Go (https://go.dev/dl)"
+        ))
+    })?;
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    match told["Dir"].as_str() {
+        Some(directory) => Ok(directory.into()),
+        None => Err(Absent::Broken(format!(
+            "failed to download {module}: {}{}",
+            told["Error"].as_str().unwrap_or_default(),
+            String::from_utf8_lossy(&output.stderr)
+        ))),
     }
 }
 

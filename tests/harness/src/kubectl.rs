@@ -32,19 +32,21 @@ impl Run<'_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let mut child = command.spawn().expect("failed to start kubectl");
-        let mut stdin = child.stdin.take().expect("stdin is a pipe");
-        stdin
-            .write_all(input.unwrap_or_default().as_bytes())
-            .await
-            .expect("failed to write to kubectl");
-        drop(stdin);
-        let output = child.wait_with_output().await.expect("failed to wait for kubectl");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Output {
-            success: output.status.success(),
-            stdout: text(&output.stdout),
-            stderr: text(&output.stderr),
-        }
+        finish(command, input.unwrap_or_default()).await
+    }
+}
+
+/// Starts it, gives it its input, and waits for its end. A program that does not read its input is fine.
+pub(crate) async fn finish(mut command: Command, input: String) -> Output {
+    let mut child = command.spawn().expect("failed to start a program");
+    let mut stdin = child.stdin.take().expect("stdin is a pipe");
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = child.wait_with_output().await.expect("failed to wait for a program");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Output {
+        success: output.status.success(),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
     }
 }

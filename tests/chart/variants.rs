@@ -1,0 +1,163 @@
+//! The table of values, with the objects that each gives.
+use crate::rendering::{NAMESPACE, Objects, render};
+use outrigger_harness::Helm;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A row of the table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    pub name: String,
+    #[serde(default)]
+    pub values: Value,
+    /// Further arguments of helm.
+    #[serde(default)]
+    helm: Vec<String>,
+    /// What there is besides what the defaults give.
+    #[serde(default)]
+    more: Vec<String>,
+    /// What there is not, though the defaults give it.
+    #[serde(default)]
+    less: Vec<String>,
+    /// Values by object and JSON pointer; `null`: absent.
+    #[serde(default)]
+    fields: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Flags of `outrigger serve` that are there.
+    #[serde(default)]
+    flags: Vec<String>,
+    /// Beginnings of flags that are not.
+    #[serde(default)]
+    no_flags: Vec<String>,
+}
+
+const DEFAULTS: [&str; 10] = [
+    "ClusterRole/outrigger",
+    "ClusterRoleBinding/outrigger",
+    "Deployment/outrigger",
+    "NetworkPolicy/outrigger",
+    "PodDisruptionBudget/outrigger",
+    "PriorityClass/outrigger",
+    "Role/outrigger",
+    "RoleBinding/outrigger",
+    "Service/outrigger",
+    "ServiceAccount/outrigger",
+];
+
+pub fn all() -> Vec<Variant> {
+    let variants: Vec<Variant> = serde_saphyr::from_str(include_str!("variants.yaml")).unwrap();
+    assert!(variants.len() > 10);
+    variants
+}
+
+impl Variant {
+    /// The objects; the chart must take the values.
+    pub async fn render(&self, helm: &Helm) -> Objects {
+        let further: Vec<&str> = self.helm.iter().map(String::as_str).collect();
+        let objects = render(helm, &self.values(), &further).await;
+        objects.unwrap_or_else(|message| panic!("{}: {message}", self.name))
+    }
+
+    fn values(&self) -> Value {
+        if self.values.is_null() {
+            json!({})
+        } else {
+            self.values.clone()
+        }
+    }
+
+    fn expected(&self) -> BTreeSet<String> {
+        let kept = DEFAULTS.iter().map(|name| (*name).to_owned());
+        let kept = kept.filter(|name| !self.less.contains(name));
+        kept.chain(self.more.iter().cloned()).collect()
+    }
+
+    fn wrong(&self, objects: &Objects) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let found: BTreeSet<String> = objects.keys().cloned().collect();
+        if found != self.expected() {
+            wrong.push(format!("objects: {found:?}, not {:?}", self.expected()));
+        }
+        for (name, fields) in &self.fields {
+            for (pointer, expected) in fields {
+                let found = objects.get(name).and_then(|object| object.pointer(pointer));
+                if found.unwrap_or(&Value::Null) != expected {
+                    wrong.push(format!("{name} {pointer}: {found:?}, not {expected}"));
+                }
+            }
+        }
+        let flags = flags(objects);
+        wrong.extend(
+            self.flags
+                .iter()
+                .filter(|flag| !flags.contains(flag))
+                .map(|flag| format!("no {flag} in {flags:?}")),
+        );
+        let there = |flag: &&String| flags.iter().any(|found| found.starts_with(flag.as_str()));
+        wrong.extend(
+            self.no_flags
+                .iter()
+                .filter(there)
+                .map(|flag| format!("{flag} in {flags:?}")),
+        );
+        wrong
+    }
+}
+
+/// The arguments of the program.
+pub fn flags(objects: &Objects) -> Vec<String> {
+    let arguments = objects["Deployment/outrigger"].pointer("/spec/template/spec/containers/0/args");
+    let arguments = arguments.and_then(Value::as_array).unwrap();
+    arguments
+        .iter()
+        .map(|argument| argument.as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn values_give_the_objects_that_the_table_says() {
+    let Some(helm) = Helm::find() else { return };
+    let mut wrong = Vec::new();
+    for variant in all() {
+        let objects = variant.render(&helm).await;
+        let name = &variant.name;
+        wrong.extend(
+            variant
+                .wrong(&objects)
+                .into_iter()
+                .map(|line| format!("{name}: {line}")),
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What every object is found by, and that none says of itself where it is unless it is in a namespace.
+#[tokio::test]
+async fn every_object_is_labelled_and_in_the_namespace_of_the_release() {
+    let Some(helm) = Helm::find() else { return };
+    let cluster_scoped = [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "PriorityClass",
+        "ClusterInjectionPolicy",
+    ];
+    for variant in all() {
+        for (name, object) in variant.render(&helm).await {
+            if name.starts_with("CustomResourceDefinition/") {
+                continue;
+            }
+            let labels = &object["metadata"]["labels"];
+            for (label, value) in [("name", "outrigger"), ("instance", "outrigger"), ("managed-by", "Helm")] {
+                assert_eq!(labels[format!("app.kubernetes.io/{label}")], value, "{name} {label}");
+            }
+            let kind = name.split('/').next().unwrap();
+            let expected = if cluster_scoped.contains(&kind) {
+                Value::Null
+            } else {
+                json!(NAMESPACE)
+            };
+            assert_eq!(object["metadata"]["namespace"], expected, "{name}");
+        }
+    }
+}
