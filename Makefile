@@ -1,8 +1,9 @@
 # What a developer types. `make test` is the whole suite; nothing in it is left out silently.
 
-# What the tests run besides Rust: the tour of the README (curl, jq), a C compiler for ring, Go for the API server, and what the
-# bundled policies are about.
-PACKAGES := gcc libc6-dev make curl jq openssl git patch procps nutcracker memcached nginx prometheus-nginx-exporter
+# What the tests run besides Rust: the tour of the README (curl, jq), a C compiler for ring, Go for the API server, what the
+# bundled policies are about, and for the images buildah and a linter from PyPI.
+PACKAGES := gcc libc6-dev make curl jq openssl git patch procps nutcracker memcached nginx prometheus-nginx-exporter buildah python3-venv
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 GO_NEEDED := 1.26
 
 .PHONY: test tools check bench compare
@@ -24,6 +25,8 @@ tools:
 	elif [ -n "$$missing" ] && command -v dpkg-query >/dev/null; then \
 	    echo "install: $$missing" >&2; exit 2; \
 	fi
+	@command -v hadolint >/dev/null || [ -x $(TARGET)/tools/bin/hadolint ] || { python3 -m venv $(TARGET)/tools && \
+	    $(TARGET)/tools/bin/pip install --quiet --require-hashes --requirement tests/programs/hadolint.txt; }
 	@command -v go >/dev/null || { echo "install Go $(GO_NEEDED) or later: https://go.dev/dl/" >&2; exit 2; }
 
 # What CI checks besides the tests.
@@ -38,7 +41,7 @@ bench:
 	cargo bench --locked --bench admission
 
 # Tries other injectors beside Outrigger: tests/comparison/README.md. Builds them with Go, which takes minutes the first time.
-COMPARISON := $(abspath $(or $(CARGO_TARGET_DIR),target))/comparison
+COMPARISON := $(TARGET)/comparison
 compare: tools
 	cargo build --release --locked
 	install -D $(dir $(COMPARISON))release/outrigger $(COMPARISON)/outrigger

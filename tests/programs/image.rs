@@ -1,4 +1,4 @@
-//! The Dockerfile. There is no container engine here, so it is read, not built: what can be wrong in it without one is checked.
+//! The Dockerfile, read: what can be wrong in it without building anything is checked. What is built of it is in [`built`](crate::built).
 use crate::pods::policy;
 use outrigger_harness::rundir::workspace;
 use parse_dockerfile::{Command, Instruction, Source};
@@ -109,6 +109,13 @@ impl Stage {
     /// Where its `COPY`s put files.
     fn files(&self) -> impl Iterator<Item = &str> {
         self.copies.iter().map(|copied| copied.to.as_str())
+    }
+
+    /// The packages that it has Cargo build.
+    pub fn cargo_packages(&self) -> Vec<&str> {
+        let words: Vec<&str> = self.runs.iter().flat_map(|run| run.split_whitespace()).collect();
+        let named = words.windows(2).filter(|pair| pair[0] == "--package");
+        named.map(|pair| pair[1]).collect()
     }
 
     /// The Debian packages that it installs.

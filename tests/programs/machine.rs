@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+/// The program that all this is about.
+pub const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
+
 /// The program of a Debian package; `None` when the test shall be left out.
 pub fn program(name: &str, package: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();

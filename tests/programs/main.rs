@@ -11,6 +11,7 @@
     reason = "that is how a test fails"
 )]
 
+mod built;
 mod content_sync;
 mod image;
 mod kubelet;

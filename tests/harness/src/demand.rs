@@ -32,7 +32,8 @@ pub fn available<T>(found: Result<T, Absent>) -> Option<T> {
     }
 }
 
-fn everything_is_demanded() -> bool {
+/// Whether a missing tool is an error.
+pub fn everything_is_demanded() -> bool {
     std::env::var("OUTRIGGER_TEST_DEMAND").is_ok_and(|demand| demand == "all")
 }
 
