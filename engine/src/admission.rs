@@ -51,6 +51,18 @@ impl Decision {
     }
 }
 
+/// That a Pod is refused, or goes without a policy that it should have, told so that others may read it: without any
+/// value that the Pod or its namespace holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Trouble {
+    /// Which policy, if it is about one.
+    pub policy: Option<PolicyId>,
+    /// Whether the Pod is refused for it.
+    pub refused: bool,
+    /// Why.
+    pub why: String,
+}
+
 /// The answer to one [`PodRequest`].
 #[derive(Debug)]
 pub struct Admission {
@@ -62,4 +74,6 @@ pub struct Admission {
     pub audit_annotations: Vec<(&'static str, String)>,
     /// For metrics and logs.
     pub decisions: Vec<Decision>,
+    /// For Events. Empty where an earlier call has told of the same.
+    pub troubles: Vec<Trouble>,
 }

@@ -8,9 +8,7 @@ use serde_json::Value;
 use crate::clash::clashes;
 use crate::compile::{CompiledPolicy, compile};
 use crate::snapshot::Snapshot;
-
-/// As many clashes as anybody reads.
-const MAX_CLASHES: usize = 8;
+use crate::status::TOLD_CLASHES;
 
 /// A change of a policy; each document is whole.
 #[derive(Debug, Clone, Copy)]
@@ -72,11 +70,11 @@ fn warnings(policy: &CompiledPolicy, snapshot: &Snapshot) -> Vec<String> {
     warnings.extend(
         found
             .iter()
-            .take(MAX_CLASHES)
+            .take(TOLD_CLASHES)
             .map(|clash| format!("policy \"{name}\" {clash}")),
     );
-    if found.len() > MAX_CLASHES {
-        let more = found.len() - MAX_CLASHES;
+    if found.len() > TOLD_CLASHES {
+        let more = found.len() - TOLD_CLASHES;
         warnings.push(format!("policy \"{name}\" clashes with {more} more policies"));
     }
     warnings
@@ -181,9 +179,9 @@ mod tests {
             Change::Created(&document("new", None, exporter("same"))),
             &snapshot(&there),
         );
-        assert_eq!(opinion.warnings.len(), MAX_CLASHES + 1);
+        assert_eq!(opinion.warnings.len(), TOLD_CLASHES + 1);
         assert_eq!(
-            opinion.warnings[MAX_CLASHES],
+            opinion.warnings[TOLD_CLASHES],
             "policy \"new\" clashes with 12 more policies"
         );
     }

@@ -3,6 +3,8 @@
 //! Everything is told from the policies alone. What they add only for some Pods, by an expression or a parameter without a
 //! default, is not seen here; it is found when such a Pod comes.
 
+mod index;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -12,6 +14,8 @@ use crate::compile::{Body, CompiledPolicy, PolicyId};
 use crate::render::{App, EnvVar, Helper, Mount, Rendered};
 use crate::selector::{Requirement, Selector, Test, can_all_match};
 use crate::snapshot::{NAME_LABEL, Snapshot};
+
+pub use index::ClashIndex;
 
 /// How two policies come to be in one Pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

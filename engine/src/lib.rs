@@ -27,14 +27,16 @@ mod request;
 mod select;
 pub mod selector;
 mod snapshot;
+mod standing;
 pub mod status;
 mod text;
 
-pub use admission::{Admission, Decision, PodRequest, Refusal, Verdict};
+pub use admission::{Admission, Decision, PodRequest, Refusal, Trouble, Verdict};
 pub use compile::{CompiledPolicy, DocumentError, PolicyError, PolicyId, compile};
 pub use inject::admit;
 pub use outline::{CertainContainer, MatchOutline, Outline};
-pub use pod::PodView;
+pub use pod::{OwnerReference, PodView};
 pub use render::{Rendering, Renderings};
 pub use snapshot::{Namespace, Settings, Snapshot};
+pub use standing::{Standing, missing_is_not_told, standings};
 pub use text::Text;

@@ -73,6 +73,13 @@ impl<'a> PodView<'a> {
         self.metadata().map_or("", |metadata| &metadata.generate_name)
     }
 
+    /// The one of its owners that manages it, if it says so in a way that can be read.
+    pub fn controller(&self) -> Option<OwnerReference> {
+        let owners = self.metadata()?.owner_references?;
+        let owners: Vec<OwnerReference> = serde_json::from_str(owners.get()).ok()?;
+        owners.into_iter().find(|owner| owner.controller == Some(true))
+    }
+
     /// The value of an annotation.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.metadata().and_then(|metadata| metadata.annotations.get(key))
@@ -220,6 +227,23 @@ pub(crate) struct Metadata<'a> {
     pub(crate) labels: Field<Pairs<'a>>,
     #[serde(borrow, default)]
     pub(crate) annotations: Field<Pairs<'a>>,
+    #[serde(borrow, default)]
+    owner_references: Option<&'a RawValue>,
+}
+
+/// What a Pod says of an owner (meta/v1 OwnerReference). Anyone who may create the Pod can write it.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OwnerReference {
+    /// Of its kind.
+    pub api_version: String,
+    /// Of the owner.
+    pub kind: String,
+    /// Of the owner.
+    pub name: String,
+    /// Of the owner.
+    pub uid: String,
+    controller: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -501,6 +525,29 @@ mod tests {
         };
         assert!(matches!(pairs.0[0].1.0, Cow::Borrowed("b")));
         assert!(matches!(pairs.0[1].1.0, Cow::Owned(_)));
+    }
+
+    #[test]
+    fn of_several_owners_the_controller_is_told() {
+        for (owners, expected) in [
+            (
+                r#"[{"name":"a","uid":"1"},{"name":"b","kind":"Job","controller":true}]"#,
+                Some("b"),
+            ),
+            (r#"[{"name":"a","controller":false}]"#, None),
+            (r#"[{"name":7,"controller":true}]"#, None),
+            ("null", None),
+            ("{}", None),
+        ] {
+            let pod = format!(r#"{{"metadata":{{"ownerReferences":{owners}}}}}"#);
+            let view: PodView<'_> = serde_json::from_str(&pod).unwrap();
+            let controller = view.controller();
+            assert_eq!(
+                controller.as_ref().map(|owner| owner.name.as_str()),
+                expected,
+                "{owners}"
+            );
+        }
     }
 
     #[test]

@@ -67,6 +67,29 @@ impl Opinion {
     }
 }
 
+/// What became of an Event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It was sent, or the number of times that it happened.
+    Sent,
+    /// The API server did not take it.
+    Failed,
+    /// There were too many.
+    Dropped,
+}
+
+impl Told {
+    const ALL: [Told; 3] = [Told::Sent, Told::Failed, Told::Dropped];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Told::Sent => "sent",
+            Told::Failed => "failed",
+            Told::Dropped => "dropped",
+        }
+    }
+}
+
 /// What is reloaded while serving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
@@ -121,6 +144,8 @@ pub struct Metrics {
     leads: Gauge,
     repairs: Family<Labels<1>, Counter>,
     wrong: Family<Labels<1>, Gauge>,
+    told: Family<Labels<1>, Counter>,
+    statuses: Family<Labels<1>, Counter>,
     panics: Counter,
     connections_refused: Counter,
 }
@@ -145,6 +170,8 @@ impl Default for Metrics {
             leads: Gauge::default(),
             repairs: Family::default(),
             wrong: Family::default(),
+            told: Family::default(),
+            statuses: Family::default(),
             panics: Counter::default(),
             connections_refused: Counter::default(),
             registry: Registry::default(),
@@ -163,6 +190,12 @@ impl Metrics {
         }
         for opinion in Opinion::ALL {
             let _ = self.judged.get_or_create(&[("outcome", opinion.as_str())]);
+        }
+        for told in Told::ALL {
+            let _ = self.told.get_or_create(&[("outcome", told.as_str())]);
+        }
+        for result in ["ok", "failed"] {
+            let _ = self.statuses.get_or_create(&[("result", result)]);
         }
         for source in Source::ALL {
             for result in ["ok", "failed"] {
@@ -216,6 +249,12 @@ impl Metrics {
             "Whether an object of the cluster is not as it should be, as the lease holder has last seen it",
             self.wrong.clone(),
         );
+        registry.register("events", "Events, by what became of them", self.told.clone());
+        registry.register(
+            "policy_status_writes",
+            "Attempts to write the status of a policy",
+            self.statuses.clone(),
+        );
         registry.register("panics", "Errors in outrigger that cost a call", self.panics.clone());
         registry.register(
             "connections_refused",
@@ -252,6 +291,17 @@ impl Metrics {
     /// Counts a change of a policy.
     pub fn judged(&self, opinion: Opinion) {
         self.judged.get_or_create(&[("outcome", opinion.as_str())]).inc();
+    }
+
+    /// Counts an Event.
+    pub fn told(&self, told: Told) {
+        self.told.get_or_create(&[("outcome", told.as_str())]).inc();
+    }
+
+    /// Counts an attempt to write the status of a policy.
+    pub fn status_written(&self, ok: bool) {
+        let result = if ok { "ok" } else { "failed" };
+        self.statuses.get_or_create(&[("result", result)]).inc();
     }
 
     /// Counts a request that was not answered with a review; `reason` from [`Rejection::REASONS`].

@@ -6,6 +6,7 @@ use super::{
     limits::{Accepted, Rejection},
     namespaces::Unreadable,
     review::{self, PodCreation, Subject},
+    troubles,
 };
 use crate::observe::metrics::Outcome;
 use axum::{
@@ -149,6 +150,12 @@ impl Webhook {
         match outcome {
             Outcome::Unchanged if tracing::enabled!(tracing::Level::DEBUG) => entry.debug(),
             Outcome::Injected | Outcome::Refused if tracing::enabled!(tracing::Level::INFO) => entry.info(),
+            _ => {}
+        }
+        match &self.recorder {
+            Some(recorder) if !admission.troubles.is_empty() && !creation.dry_run => {
+                troubles::report(recorder, creation, admission.troubles);
+            }
             _ => {}
         }
         self.metrics.decided(admission.decisions);

@@ -172,6 +172,7 @@ mod tests {
             warnings: vec![],
             audit_annotations: vec![],
             decisions: vec![],
+            troubles: vec![],
         }
     }
 

@@ -9,10 +9,11 @@ pub mod limits;
 pub mod listener;
 pub mod namespaces;
 pub mod review;
+mod troubles;
 mod validate;
 
 use crate::{
-    observe::{health::Health, metrics::Metrics},
+    observe::{events::Recorder, health::Health, metrics::Metrics},
     store::Current,
 };
 use axum::{
@@ -40,6 +41,7 @@ pub struct Webhook {
     limits: Limits,
     admit: Admit,
     health: Option<Arc<Health>>,
+    recorder: Option<Recorder>,
 }
 
 impl Webhook {
@@ -52,6 +54,16 @@ impl Webhook {
             limits,
             admit: outrigger_engine::admit,
             health: None,
+            recorder: None,
+        }
+    }
+
+    /// The same, reporting Pods that are refused or go without a policy.
+    #[must_use]
+    pub fn reporting_to(self, recorder: Recorder) -> Self {
+        Webhook {
+            recorder: Some(recorder),
+            ..self
         }
     }
 

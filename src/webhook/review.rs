@@ -1,7 +1,7 @@
 //! Reads an `AdmissionReview` of `admission.k8s.io/v1` in one pass over the body, borrowing from it.
 //!
-//! Only what an answer depends on is read. `userInfo` is not (it is a claim of the caller), nor is `dryRun` (the answer
-//! is the same). It knows nothing about policies, HTTP or metrics.
+//! Only what an answer depends on is read, and `dryRun`: the answer is the same, but nobody is told of it. `userInfo` is not
+//! (it is a claim of the caller). It knows nothing about policies, HTTP or metrics.
 use outrigger_engine::{Namespace, PodView, Text};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde_json::Value;
@@ -34,6 +34,8 @@ pub struct PodCreation<'a> {
     pub name: Text<'a>,
     /// The Pod.
     pub pod: PodView<'a>,
+    /// Whether it is only asked what would be.
+    pub dry_run: bool,
 }
 
 /// Why a body cannot be answered. The text may quote the body, so it goes to the caller and never into a log.
@@ -150,6 +152,8 @@ struct Request<'a, O> {
     name: Text<'a>,
     #[serde(default)]
     operation: Text<'a>,
+    #[serde(default, rename = "dryRun")]
+    dry_run: Option<bool>,
     object: Option<O>,
 }
 
@@ -202,6 +206,7 @@ impl<'a, O> Envelope<'a, O> {
                 namespace: request.namespace,
                 name: request.name,
                 pod: pod.ok_or(ReviewError::Missing("request.object"))?,
+                dry_run: request.dry_run.unwrap_or_default(),
             }),
         })
     }

@@ -60,6 +60,7 @@ impl Webhook {
             warnings: opinion.warnings,
             audit_annotations: Vec::new(),
             decisions: Vec::new(),
+            troubles: Vec::new(),
         };
         Ok(json(answer::write(&uid, &admission)))
     }

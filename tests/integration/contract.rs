@@ -13,6 +13,7 @@ fn admission(verdict: Verdict) -> Admission {
         warnings: vec![],
         audit_annotations: vec![],
         decisions: vec![],
+        troubles: vec![],
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::record;
-use crate::admission::{Admission, Decision, Refusal, Verdict};
+use crate::admission::{Admission, Decision, Refusal, Trouble, Verdict};
 use crate::compile::CompiledPolicy;
 use crate::names;
 use crate::pod::PodView;
@@ -18,16 +18,34 @@ const MAX_NOTE: usize = 256;
 pub(super) struct Failure {
     code: u16,
     message: String,
+    /// What others are told instead, where the message may quote what the Pod holds.
+    instead: Option<&'static str>,
 }
 
 impl Failure {
     pub(super) fn new(message: String) -> Failure {
-        Failure { code: 403, message }
+        Failure {
+            code: 403,
+            message,
+            instead: None,
+        }
     }
 
     /// A value that the Pod's author wrote.
     pub(super) fn bad_value(message: String) -> Failure {
-        Failure { code: 422, message }
+        Failure {
+            code: 422,
+            message,
+            instead: Some("a value that was set for it cannot be used"),
+        }
+    }
+
+    /// The same, of which others are told no more than this.
+    pub(super) fn told_as(self, instead: &'static str) -> Failure {
+        Failure {
+            instead: Some(instead),
+            ..self
+        }
     }
 }
 
@@ -40,6 +58,7 @@ pub(super) struct Answer {
     pub(super) audit_annotations: Vec<(&'static str, String)>,
     audited: Vec<String>,
     decisions: Vec<Decision>,
+    troubles: Vec<Trouble>,
 }
 
 impl Answer {
@@ -47,8 +66,14 @@ impl Answer {
         self.warnings.push(message);
     }
 
-    pub(super) fn refuse(&mut self, code: u16, message: String) {
-        self.refusals.push((code, message));
+    /// Refuses the Pod for what it asks for.
+    pub(super) fn refuse(&mut self, message: String, told: &str) {
+        self.refusals.push((422, message));
+        self.troubles.push(Trouble {
+            policy: None,
+            refused: true,
+            why: told.to_owned(),
+        });
     }
 
     pub(super) fn is_refused(&self) -> bool {
@@ -79,7 +104,7 @@ impl Answer {
     /// A selected policy cannot be injected: the Pod is refused, or goes without.
     pub(super) fn fail(&mut self, choice: Choice<'_>, failure: Failure) {
         let policy = choice.policy;
-        let Failure { code, message } = failure;
+        let Failure { code, message, instead } = failure;
         if policy.enforcement() == Enforcement::Audit {
             self.decide(policy, "audit");
             self.audited.push(policy.name().to_owned());
@@ -90,8 +115,16 @@ impl Answer {
             return;
         }
         self.decide(policy, "failed");
-        if choice.because.binding() {
-            return self.refuse(code, format!("policy \"{}\": {message}", policy.name()));
+        let refused = choice.because.binding();
+        self.troubles.push(Trouble {
+            policy: Some(policy.id().clone()),
+            refused,
+            why: instead.map_or_else(|| names::shortened(&message, MAX_NOTE), str::to_owned),
+        });
+        if refused {
+            return self
+                .refusals
+                .push((code, format!("policy \"{}\": {message}", policy.name())));
         }
         self.warn(format!("policy \"{}\" is left out: {message}", policy.name()));
         self.skip(policy, &message);
@@ -124,7 +157,11 @@ impl Answer {
         }
         match pod.annotation(record::SKIPPED) {
             None if value.is_empty() => None,
-            Some(there) if there == value => None,
+            // An earlier call has said so.
+            Some(there) if there == value => {
+                self.troubles.retain(|trouble| trouble.refused);
+                None
+            }
             _ => Some(value),
         }
     }
@@ -153,6 +190,7 @@ impl Answer {
             warnings: self.warnings,
             audit_annotations: self.audit_annotations,
             decisions: self.decisions,
+            troubles: self.troubles,
         }
     }
 }

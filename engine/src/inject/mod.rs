@@ -35,13 +35,16 @@ use crate::snapshot::{Namespace, Snapshot};
 use answer::{Answer, Failure};
 use objects::Objects;
 use plan::{Candidate, Plan, Presence};
-use record::{Injected, Record};
+pub(crate) use record::{INJECTED, Injected, Record};
 pub(crate) use slot::{List, Slot};
 
 /// Bytes of the keys of our annotations, and of the names in `kubectl.kubernetes.io/default-container`.
 const KEYS_OF_OUR_ANNOTATIONS: usize = 256;
 /// The annotation by which kubelet marks its mirrors of static Pods.
-const MIRROR: &str = "kubernetes.io/config.mirror";
+pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Of a rendering that failed, what may be told: the message may quote a value.
+const NOT_RENDERED: &str = "it cannot be rendered for this Pod";
 
 /// Decides about one Pod that is about to be created.
 pub fn admit(snapshot: &Snapshot, request: &PodRequest<'_>) -> Admission {
@@ -72,7 +75,7 @@ pub fn admit(snapshot: &Snapshot, request: &PodRequest<'_>) -> Admission {
         None => Wishes::default(),
         Some(Ok(wishes)) => wishes,
         Some(Err(message)) => {
-            answer.refuse(422, message);
+            answer.refuse(message, "its annotation outrigger.dev/inject cannot be read");
             return answer.finish(None);
         }
     };
@@ -109,14 +112,19 @@ impl<'a> Inputs<'a> {
     fn answer(&self, choices: Choices<'a>, mut answer: Answer) -> Admission {
         annotations::warn(self, &choices, &mut answer);
         choices.warnings.into_iter().for_each(|warning| answer.warn(warning));
-        choices
-            .refusals
-            .into_iter()
-            .for_each(|message| answer.refuse(422, message));
+        for message in choices.refusals {
+            answer.refuse(
+                message,
+                "its annotation outrigger.dev/inject names a policy that cannot be had in this namespace",
+            );
+        }
         for (choice, message) in choices.failed {
             match choice.policy.head().paused {
                 true => answer.pause(choice.policy),
-                false => answer.fail(choice, Failure::new(message)),
+                false => answer.fail(
+                    choice,
+                    Failure::new(message).told_as("a condition of its match cannot be evaluated"),
+                ),
             }
         }
         for (policy, why) in choices.not_selected {
@@ -224,7 +232,7 @@ impl<'a> Inputs<'a> {
             .map(|helper| self.presence(helper, &candidate, spec))
             .collect();
         if let Some(why) = known_refusals::find(&candidate, spec, self.namespace) {
-            answer.fail(candidate.choice, Failure::new(why));
+            answer.fail(candidate.choice, candidate.failure(why));
             return Prepared::Done;
         }
         Prepared::Candidate(Box::new(candidate))
@@ -278,10 +286,11 @@ impl<'a> Inputs<'a> {
         let scope = self
             .objects
             .scope(body.uses())
-            .map_err(Failure::new)?
+            .map_err(|message| Failure::new(message).told_as(NOT_RENDERED))?
             .params(values.map());
         let rendered = body.render(policy.name(), &scope);
-        let rendered = rendered.map_err(|error| Failure::new(format!("{}: {}", error.path, error.message)))?;
+        let rendered = rendered
+            .map_err(|error| Failure::new(format!("{}: {}", error.path, error.message)).told_as(NOT_RENDERED))?;
         let rendering = Rendering(Arc::new(rendered));
         if let Some(key) = key {
             self.snapshot.keep(key, &rendering);
@@ -358,8 +367,18 @@ impl<'a> Inputs<'a> {
             }
             Err(message) => {
                 injected.remove(policy.name());
-                answer.fail(candidate.choice, Failure::new(message));
+                answer.fail(candidate.choice, candidate.failure(message));
             }
+        }
+    }
+}
+
+impl Candidate<'_> {
+    /// That this cannot be added. What was rendered for this Pod may hold what annotations say, and a message may quote it.
+    fn failure(&self, message: String) -> Failure {
+        match &self.rendered {
+            MaybeOwned::InAdvance(_) => Failure::new(message),
+            MaybeOwned::Shared(_) => Failure::new(message).told_as("it does not fit into the Pod"),
         }
     }
 }

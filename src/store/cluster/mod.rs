@@ -7,6 +7,7 @@ mod connection;
 mod follow;
 mod lookup;
 mod namespaces;
+mod observed;
 mod policies;
 mod publisher;
 mod replica;
@@ -14,6 +15,7 @@ mod version;
 
 pub use connection::Connection;
 pub use lookup::NamespaceReader;
+pub use observed::{Marks, Observed, ObservedPolicy};
 
 use super::Current;
 use crate::observe::{
@@ -37,6 +39,7 @@ pub struct ClusterStore {
     settings: Settings,
     version_is_given: bool,
     current: Current,
+    observed: Arc<Observed>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
 }
@@ -55,6 +58,7 @@ impl ClusterStore {
             settings,
             version_is_given,
             current: Current::default(),
+            observed: Arc::default(),
             health,
             metrics,
         }
@@ -68,6 +72,11 @@ impl ClusterStore {
     /// The way to the API server.
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// The policies as they were last seen.
+    pub fn observed(&self) -> Arc<Observed> {
+        Arc::clone(&self.observed)
     }
 
     /// Who can be asked about a namespace that the snapshot lacks; it belongs to the present runtime.
@@ -102,7 +111,13 @@ impl ClusterStore {
 
     async fn run(self) -> Result<()> {
         let (sender, changes) = mpsc::channel(WAITING);
-        let mut publisher = Publisher::new(self.settings, self.current, self.health, Arc::clone(&self.metrics));
+        let mut publisher = Publisher::new(
+            self.settings,
+            self.current,
+            self.observed,
+            self.health,
+            Arc::clone(&self.metrics),
+        );
         for kind in policies::Kind::ALL {
             let (client, contact) = self.connection.client()?;
             publisher.depends_on(Source::Policies, contact);

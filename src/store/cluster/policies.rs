@@ -2,7 +2,10 @@
 //!
 //! A policy that broke serves on from its last good version. Objects are read as they are: one that nobody can make
 //! sense of is reported, and keeps no other from being served.
-use super::replica::Replica;
+use super::{
+    observed::{Observed, ObservedPolicy},
+    replica::Replica,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client, Resource,
@@ -12,6 +15,7 @@ use kube::{
 use outrigger_engine::{
     CompiledPolicy, PolicyId,
     policy::{API_VERSION, CLUSTER_KIND, CLUSTER_PLURAL, GROUP, NAMESPACED_KIND, NAMESPACED_PLURAL, VERSION},
+    status::PolicyStatus,
 };
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -139,13 +143,15 @@ struct Served {
 pub(super) struct PolicyCache {
     kind: Kind,
     replica: Replica<PolicyId, Served>,
+    observed: Arc<Observed>,
 }
 
 impl PolicyCache {
-    pub(super) fn new(kind: Kind) -> PolicyCache {
+    pub(super) fn new(kind: Kind, observed: Arc<Observed>) -> PolicyCache {
         PolicyCache {
             kind,
             replica: Replica::default(),
+            observed,
         }
     }
 
@@ -166,6 +172,7 @@ impl PolicyCache {
             Event::InitApply(object) => return self.compile(object, Replica::arrive),
             Event::InitDone => {
                 self.replica.end();
+                self.observed.retain(self.kind, |id| self.replica.get(id).is_some());
                 return Seen {
                     changed: true,
                     failed: false,
@@ -174,6 +181,9 @@ impl PolicyCache {
             Event::Apply(object) => return self.compile(object, Replica::put),
             Event::Delete(object) => {
                 let id = self.id(&object.metadata);
+                if let Some(id) = &id {
+                    self.observed.remove(id);
+                }
                 return Seen {
                     changed: id.is_some_and(|id| self.replica.remove(&id)),
                     failed: false,
@@ -201,10 +211,12 @@ impl PolicyCache {
         let before = self.replica.get(&id);
         if let Some(same) = before.filter(|before| before.version == version && version.spec.is_some()) {
             let same = same.clone();
+            self.observe(&id, &object.metadata, &object.document, &same.policy);
             store(&mut self.replica, id, same);
             return Seen::default();
         }
-        let policy = match outrigger_engine::compile(&self.whole(object.document)) {
+        let document = self.whole(object.document);
+        let policy = match outrigger_engine::compile(&document) {
             Ok(policy) => policy,
             Err(error) => return self.undecodable(&error.to_string()),
         };
@@ -213,8 +225,24 @@ impl PolicyCache {
         report(&policy, before.is_some());
         let failed = !policy.errors().is_empty();
         let policy = Arc::new(policy.or_last_good(before.map(|before| &*before.policy)));
+        self.observe(&id, &object.metadata, &document, &policy);
         store(&mut self.replica, id, Served { version, policy });
         Seen { changed: true, failed }
+    }
+
+    fn observe(&self, id: &PolicyId, metadata: &ObjectMeta, document: &Value, policy: &Arc<CompiledPolicy>) {
+        let version = metadata.resource_version.as_deref().map(str::parse);
+        let resource_version = version.and_then(Result::ok).unwrap_or_default();
+        let status = document.get("status").cloned().unwrap_or_default();
+        let seen = ObservedPolicy {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            resource_version,
+            served_from: resource_version,
+            policy: Arc::clone(policy),
+            own: PolicyStatus::of(document, policy),
+            status: serde_json::from_value(status).unwrap_or_default(),
+        };
+        self.observed.put(self.kind, id.clone(), seen);
     }
 
     /// Items of a list need not say what they are.

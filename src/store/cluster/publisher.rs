@@ -2,6 +2,7 @@
 use super::{
     connection::Contact,
     namespaces::{Metadata, NamespaceCache},
+    observed::Observed,
     policies::{Kind, PolicyCache, RawPolicy},
 };
 use crate::{
@@ -60,14 +61,21 @@ pub(super) struct Publisher {
     published: Option<Instant>,
     contacts: Vec<(Source, Contact)>,
     current: Current,
+    observed: Arc<Observed>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
 }
 
 impl Publisher {
-    pub(super) fn new(settings: Settings, current: Current, health: Arc<Health>, metrics: Arc<Metrics>) -> Publisher {
+    pub(super) fn new(
+        settings: Settings,
+        current: Current,
+        observed: Arc<Observed>,
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+    ) -> Publisher {
         Publisher {
-            policies: Kind::ALL.map(PolicyCache::new),
+            policies: Kind::ALL.map(|kind| PolicyCache::new(kind, Arc::clone(&observed))),
             namespaces: NamespaceCache::default(),
             settings,
             version_known: false,
@@ -78,6 +86,7 @@ impl Publisher {
             published: None,
             contacts: Vec::new(),
             current,
+            observed,
             health,
             metrics,
         }
@@ -112,6 +121,9 @@ impl Publisher {
             }
             if self.due().is_some_and(|due| due <= Instant::now()) {
                 self.publish();
+            }
+            if self.published.is_some() && !self.unpublished.policies {
+                self.observed.publish();
             }
         }
     }

@@ -158,11 +158,8 @@ impl<'c> Attempt<'_, 'c> {
                 .map(|(_, value)| *value);
             match self.plan.pod.label(key).or(planned) {
                 Some(there) if there == value => {}
-                Some(there) => {
-                    return Err(format!(
-                        "label {key} has the value \"{there}\" already, not \"{value}\""
-                    ));
-                }
+                // What it is, an Event must not tell.
+                Some(_) => return Err(format!("label {key} has another value already, not \"{value}\"")),
                 None => self.delta.labels.push((key, value)),
             }
         }
