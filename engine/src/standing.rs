@@ -4,7 +4,7 @@ use crate::compile::{CompiledPolicy, PolicyId};
 use crate::inject::{INJECTED, Injected, MIRROR, Record};
 use crate::pod::PodView;
 use crate::policy::Enforcement;
-use crate::request::{self, Wishes};
+use crate::request;
 use crate::select::{self, Subject};
 use crate::snapshot::{Namespace, Snapshot};
 

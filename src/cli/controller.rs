@@ -1,21 +1,35 @@
 //! Flags for what replicas do together in a cluster, and the controller that is made of them.
 use crate::{
     controller::{
-        Controller, Running,
+        Always, Controller, Running,
         certificate::{InSecret, Lives, Shared},
         duty::Duty,
+        events,
         lease::Times,
         registration::{Registration, Trust},
         service::Service,
+        status::{
+            PolicyStatuses,
+            replicas::{self, Place},
+        },
     },
-    observe::{health::Health, metrics::Metrics},
-    store::{Current, cluster::Connection},
+    observe::{
+        events::{Event, Recorder},
+        health::Health,
+        metrics::Metrics,
+    },
+    store::{
+        Current,
+        cluster::{Connection, Observed},
+    },
     tls::served::Served,
 };
 use anyhow::{Context, Result};
 use clap::Args;
+use kube::Client;
 use outrigger_engine::Settings;
 use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::mpsc::Receiver;
 
 /// Names by which a person may reach a replica besides the Service's.
 const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -38,6 +52,9 @@ pub(super) struct ControllerArgs {
     /// Name of this replica in the lease [default: HOSTNAME and a random part]
     #[arg(long, value_name = "NAME", requires = "service")]
     identity: Option<String>,
+    /// Count the Pods that carry each policy, which needs the permission to list and watch Pods
+    #[arg(long, requires = "service")]
+    count_pods: bool,
     /// For tests: how long the lease holds
     #[arg(long, hide = true, default_value = "15s", value_parser = super::serve::seconds)]
     lease_duration: Duration,
@@ -57,6 +74,10 @@ pub(super) struct Parts<'a> {
     pub(super) connection: &'a Connection,
     pub(super) settings: &'a Settings,
     pub(super) current: Current,
+    pub(super) observed: Arc<Observed>,
+    /// Where to report what is worth an Event, and what is reported.
+    pub(super) recorder: Recorder,
+    pub(super) recorded: Receiver<Event>,
     pub(super) health: Arc<Health>,
     pub(super) metrics: Arc<Metrics>,
     /// The port whose certificate is in the Secret, if it is.
@@ -78,13 +99,9 @@ impl ControllerArgs {
         match (parts.authorities, parts.served) {
             (Some(authorities), _) => trust = Trust::File(authorities),
             (None, Some(served)) => {
-                let follow: crate::controller::Always = Box::new(|client| {
-                    Box::pin(async {
-                        secret.follow(client, served).await;
-                        Ok(())
-                    })
-                });
-                always.push(follow);
+                always.push(always_doing(
+                    |client| async move { secret.follow(client, served).await },
+                ));
             }
             (None, None) => {}
         }
@@ -97,7 +114,22 @@ impl ControllerArgs {
             trust,
             health: Arc::clone(&parts.health),
         };
-        let duties: Vec<Arc<dyn Duty>> = vec![Arc::new(registration)];
+        let identity = self.identity.clone().unwrap_or_else(identity);
+        let place = Place {
+            namespace: service.namespace.clone(),
+            service: service.name.clone(),
+        };
+        let status = PolicyStatuses {
+            observed: Arc::clone(&parts.observed),
+            place: place.clone(),
+            count_pods: self.count_pods,
+            recorder: parts.recorder,
+        };
+        let duties: Vec<Arc<dyn Duty>> = vec![Arc::new(registration), Arc::new(status)];
+        let (name, observed) = (identity.clone(), parts.observed);
+        always.push(always_doing(|client| replicas::tell(client, place, name, observed)));
+        let (name, recorded, metrics) = (identity.clone(), parts.recorded, Arc::clone(&parts.metrics));
+        always.push(always_doing(|client| events::run(client, name, recorded, metrics)));
         let connection = parts.connection.clone();
         let controller = Controller {
             client: Box::new(move || connection.plain_client()),
@@ -106,7 +138,7 @@ impl ControllerArgs {
                 .lease
                 .clone()
                 .unwrap_or_else(|| format!("{}-controller", service.name)),
-            identity: self.identity.clone().unwrap_or_else(identity),
+            identity,
             times: Times::lasting(self.lease_duration),
             owner: self.owner.clone(),
             current: parts.current,
@@ -143,6 +175,16 @@ impl ControllerArgs {
             shared: Arc::new(Shared::new(names.collect(), lives, self.settling)),
         })
     }
+}
+
+/// What every replica does, and no error ends.
+fn always_doing<F: Future<Output = ()> + Send + 'static>(work: impl FnOnce(Client) -> F + Send + 'static) -> Always {
+    Box::new(|client| {
+        Box::pin(async {
+            work(client).await;
+            Ok(())
+        })
+    })
 }
 
 /// The Pod's name says whom to look at; the random part tells a process from its predecessor.

@@ -6,6 +6,7 @@ use super::{
 use crate::{
     controller::Running,
     observe::{
+        events::{Event, Recorder},
         health::{self, Health},
         logs,
         metrics::Metrics,
@@ -33,6 +34,7 @@ use std::{
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc::Receiver,
     time::timeout,
 };
 
@@ -183,6 +185,11 @@ async fn serve(args: ServeArgs, workers: &tokio::runtime::Handle) -> Result<()> 
         Some(namespaces) => webhook.asking(Arc::new(namespaces)),
         None => webhook,
     };
+    let (recorder, recorded) = Recorder::new(Arc::clone(&metrics));
+    let webhook = match args.controller.service {
+        Some(_) => webhook.reporting_to(recorder.clone()),
+        None => webhook,
+    };
     let serving = workers.spawn(listener::serve(
         webhook_socket,
         certificate.config(),
@@ -194,7 +201,7 @@ async fn serve(args: ServeArgs, workers: &tokio::runtime::Handle) -> Result<()> 
     let admin_cap = listener::Cap::at(ADMIN_CONNECTIONS, Arc::clone(&metrics));
     let admin_router = health::router(Arc::clone(&health), Arc::clone(&metrics));
     let observing = health::start(admin_socket, admin_cap, admin_router, admin_handle.clone())?;
-    let controller = start_controller(&args, &store, certificate, &health, &metrics)?;
+    let controller = start_controller(&args, &store, certificate, (recorder, recorded), &health, &metrics)?;
     let told = store.start()?;
     tracing::info!(%listen, %admin, "serving");
 
@@ -251,6 +258,7 @@ fn start_controller(
     args: &ServeArgs,
     store: &Store,
     certificate: Shown,
+    (recorder, recorded): (Recorder, Receiver<Event>),
     health: &Arc<Health>,
     metrics: &Arc<Metrics>,
 ) -> Result<Option<Running>> {
@@ -268,6 +276,9 @@ fn start_controller(
         connection: cluster.connection(),
         settings: &args.settings(),
         current: cluster.current(),
+        observed: cluster.observed(),
+        recorder,
+        recorded,
         health: Arc::clone(health),
         metrics: Arc::clone(metrics),
         served,

@@ -7,11 +7,14 @@ pub mod apply;
 pub mod call;
 pub mod certificate;
 pub mod duty;
+pub mod events;
 pub mod guard;
 pub mod lease;
 pub mod owner;
+pub mod pace;
 pub mod registration;
 pub mod service;
+pub mod status;
 pub mod term;
 
 use crate::{observe::metrics::Metrics, store::Current};
