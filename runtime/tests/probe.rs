@@ -88,6 +88,11 @@ fn a_page_is_ready_when_its_status_is_2xx() {
             1,
             "the answer is 503",
         ),
+        (
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 11\r\n\r\nno leader\n\n",
+            1,
+            "the answer is 503 Service Unavailable: no leader\n",
+        ),
         ("VERSION 1.6.18\r\n\r\n", 1, "failed to get an answer"),
     ];
     for (answer, expected, message) in CASES {

@@ -146,6 +146,7 @@ fn decode(manifest: &Value) -> Result<(), String> {
         "Pod" => is::<core::Pod>(manifest),
         "Namespace" => is::<core::Namespace>(manifest),
         "ConfigMap" => is::<core::ConfigMap>(manifest),
+        "Service" => is::<core::Service>(manifest),
         "Deployment" => is::<apps::Deployment>(manifest),
         "ClusterRole" => is::<rbac::ClusterRole>(manifest),
         "ValidatingWebhookConfiguration" => is::<admission::ValidatingWebhookConfiguration>(manifest),

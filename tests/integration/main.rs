@@ -21,6 +21,7 @@ mod guard;
 mod inject;
 mod lifecycle;
 mod picture;
+mod ports;
 mod program;
 mod reference;
 mod reviews;

@@ -290,14 +290,24 @@ fn the_packages_in_the_images_are_those_that_the_tests_install() {
 }
 
 #[test]
-fn the_policys_image_is_the_stage_with_the_version_of_the_sources() {
-    let container = &policy("memcached")["spec"]["ambassadors"][0]["container"];
-    let expected = format!("outrigger/twemproxy:{}", env!("CARGO_PKG_VERSION"));
+fn the_policies_images_are_stages_with_the_version_of_the_sources() {
+    for (policy, stage) in [("memcached", "twemproxy"), ("leader-elector", "runtime")] {
+        the_image_is_the_stage(policy, stage);
+    }
+}
+
+fn the_image_is_the_stage(name: &str, stage: &str) {
+    let container = &policy(name)["spec"]["ambassadors"][0]["container"];
+    let expected = format!("outrigger/{stage}:{}", env!("CARGO_PKG_VERSION"));
     assert_eq!(container["image"], expected.as_str());
-    let file = Dockerfile::read();
-    let stage = file.stage("twemproxy");
     let text = fs::read_to_string(workspace().join("Dockerfile")).unwrap();
-    assert!(text.contains(&format!("docker build --target twemproxy --tag {expected} .")));
+    let command = text.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words == ["#", "docker", "build", "--target", stage, "--tag", &expected, "."]
+    });
+    assert!(command, "the Dockerfile does not say how {expected} is built");
+    let file = Dockerfile::read();
+    let stage = file.stage(stage);
     // The policy gives arguments, so the program is the image's; and the probe is in it.
     assert!(container["command"].is_null());
     let probe = container["startupProbe"]["exec"]["command"][0].as_str().unwrap();

@@ -15,6 +15,7 @@ mod built;
 mod content_sync;
 mod image;
 mod kubelet;
+mod leader_elector;
 mod log_saver;
 mod machine;
 mod memcached;

@@ -75,7 +75,7 @@ impl Ambassador {
 }
 
 /// The probe, built beside the tests.
-fn runtime() -> PathBuf {
+pub fn runtime() -> PathBuf {
     let built = Command::new(env!("CARGO"))
         .args([
             "build",

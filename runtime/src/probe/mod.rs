@@ -6,6 +6,7 @@
 mod target;
 
 use anyhow::{Context, bail};
+use std::io::Read;
 use std::net::TcpStream;
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -14,6 +15,9 @@ use std::time::Duration;
 use target::Target;
 use ureq::Agent;
 use ureq::http::Uri;
+
+/// So many bytes of an answer that is not good are shown.
+const REASON: u64 = 1000;
 
 /// Exits with 0 when URL can be reached, with 1 and the reason on standard error when it cannot, with 2 for wrong usage.
 #[derive(Debug, clap::Args)]
@@ -79,9 +83,17 @@ fn get(uri: &Uri) -> anyhow::Result<()> {
         .http_status_as_error(false)
         .build()
         .into();
-    let status = agent.get(uri).call().context("failed to get an answer")?.status();
-    if !status.is_success() {
-        bail!("the answer is {status}");
+    let mut answer = agent.get(uri).call().context("failed to get an answer")?;
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(());
     }
-    Ok(())
+    // kubelet shows what is said here, so whoever looks at the Pod reads what is lacking.
+    let mut reason = Vec::new();
+    let _ = answer.body_mut().as_reader().take(REASON).read_to_end(&mut reason);
+    let reason = String::from_utf8_lossy(&reason);
+    match reason.trim() {
+        "" => bail!("the answer is {status}"),
+        reason => bail!("the answer is {status}: {reason}"),
+    }
 }

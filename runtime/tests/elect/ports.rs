@@ -1,0 +1,36 @@
+//! The table of ports has the defaults of this program. (`tests/integration/ports.rs` has the other programs and the policies.)
+use crate::{api::source, elector::PROGRAM};
+use std::process::Command;
+
+#[test]
+fn every_default_port_is_in_the_table() {
+    let table = source("docs/ports.md");
+    let help = |arguments: &[&str]| {
+        let output = Command::new(PROGRAM).args(arguments).arg("--help").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let usage = help(&[]);
+    let commands = usage.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<_> = commands.map_while(|line| line.split_whitespace().next()).collect();
+    assert!(commands.contains(&"elect"), "{usage}");
+    let mut found = 0;
+    for command in commands.into_iter().filter(|command| *command != "help") {
+        for text in help(&[command]).split("\n      --").skip(1) {
+            let flag = text.split([' ', '\n']).next().unwrap();
+            let default = text
+                .split_once("[default: ")
+                .and_then(|(_, rest)| rest.split(']').next());
+            let Some((_, port)) = default.and_then(|default| default.rsplit_once(':')) else {
+                continue;
+            };
+            let setting = format!("`outrigger-runtime {command} --{flag}`");
+            let row = table.lines().find(|line| line.starts_with(&format!("| {port} |")));
+            assert!(
+                row.is_some_and(|row| row.contains(&setting)),
+                "{port} {setting} is not in docs/ports.md"
+            );
+            found += 1;
+        }
+    }
+    assert!(found >= 3);
+}
