@@ -132,7 +132,7 @@ async fn all_bundled_policies_fit_into_one_pod() {
     };
     let (ambassadors, others) = helpers.split_at(helpers.iter().take_while(|name| is_ambassador(name)).count());
     assert!(
-        !ambassadors.is_empty() && !others.iter().any(|name| is_ambassador(&name)),
+        !ambassadors.is_empty() && !others.iter().any(is_ambassador),
         "{helpers:?}"
     );
     assert_eq!(pod.names("containers"), ["app"]);
