@@ -26,7 +26,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Elect(elect::Args),
+    Elect(Box<elect::Args>),
     Work(work::Args),
     Gather(gather::Args),
     Probe(probe::Args),
@@ -34,7 +34,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
-        Command::Elect(args) => until_it_ends(elect::run(args)),
+        Command::Elect(args) => until_it_ends(elect::run(*args)),
         Command::Work(args) => until_it_ends(work::run(args)),
         Command::Gather(args) => until_it_ends(gather::run(args)),
         Command::Probe(args) => return probe::run(&args),

@@ -97,7 +97,7 @@ impl Candidate {
             }
         };
         tokio::select! {
-            () = sleep(until.from_now().min(LONGEST_SLEEP)) => {}
+            () = sleep(until.left().min(LONGEST_SLEEP)) => {}
             _ = self.changes.changed() => {}
             _ = seats => {}
             () = self.stop.cancelled() => {}
@@ -213,7 +213,7 @@ impl Candidate {
         if !self.election.standing().holds() && !self.election.standing().unsure {
             return Ok(());
         }
-        sleep(relied_upon_until.from_now()).await;
+        sleep(relied_upon_until.left()).await;
         let mut outcome = Ok(());
         for _ in 0..FAREWELLS {
             outcome = self.farewell(trace).await;

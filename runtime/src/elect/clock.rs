@@ -19,7 +19,7 @@ impl Instant {
     }
 
     /// How long it is until this instant; nothing when it has passed.
-    pub fn from_now(self) -> Duration {
+    pub fn left(self) -> Duration {
         self - Instant::now()
     }
 }

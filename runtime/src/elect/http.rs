@@ -27,6 +27,15 @@ struct Elections {
     closing: CancellationToken,
 }
 
+/// What is said of an election that this process is not in.
+struct Unknown(String);
+
+impl IntoResponse for Unknown {
+    fn into_response(self) -> Response {
+        (StatusCode::NOT_FOUND, self.0).into_response()
+    }
+}
+
 /// The answer of `GET /`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,12 +77,11 @@ pub fn router(elections: Vec<Arc<Election>>, closing: CancellationToken) -> Rout
 }
 
 impl Elections {
-    fn named(&self, name: &str) -> Result<&Arc<Election>, Response> {
+    fn named(&self, name: &str) -> Result<&Arc<Election>, Unknown> {
         let found = self.all.iter().find(|election| election.name() == name);
         found.ok_or_else(|| {
             let names: Vec<_> = self.all.iter().map(|election| election.name()).collect();
-            let text = format!("no election {name:?} here; there are: {}\n", names.join(", "));
-            (StatusCode::NOT_FOUND, text).into_response()
+            Unknown(format!("no election {name:?} here; there are: {}\n", names.join(", ")))
         })
     }
 
@@ -87,7 +95,7 @@ async fn first_state(State(elections): State<Elections>) -> Response {
     answer(elections.first(), |_| StatusCode::OK)
 }
 
-async fn state(State(elections): State<Elections>, Path(name): Path<String>) -> Result<Response, Response> {
+async fn state(State(elections): State<Elections>, Path(name): Path<String>) -> Result<Response, Unknown> {
     Ok(answer(elections.named(&name)?, |_| StatusCode::OK))
 }
 
@@ -108,7 +116,7 @@ async fn first_leader(State(elections): State<Elections>) -> Response {
     answer(elections.first(), status)
 }
 
-async fn leader(State(elections): State<Elections>, Path(name): Path<String>) -> Result<Response, Response> {
+async fn leader(State(elections): State<Elections>, Path(name): Path<String>) -> Result<Response, Unknown> {
     Ok(answer(elections.named(&name)?, status))
 }
 
@@ -116,7 +124,7 @@ async fn first_watch(State(elections): State<Elections>) -> Response {
     events(Arc::clone(elections.first()), elections.closing).into_response()
 }
 
-async fn watch(State(elections): State<Elections>, Path(name): Path<String>) -> Result<Response, Response> {
+async fn watch(State(elections): State<Elections>, Path(name): Path<String>) -> Result<Response, Unknown> {
     let election = Arc::clone(elections.named(&name)?);
     Ok(events(election, elections.closing).into_response())
 }
@@ -129,7 +137,7 @@ async fn resign(
     State(elections): State<Elections>,
     Path(name): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, Response> {
+) -> Result<Response, Unknown> {
     Ok(resigned(elections.named(&name)?, &headers).await)
 }
 

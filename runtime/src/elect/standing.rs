@@ -144,7 +144,8 @@ impl Standing {
                 version.is_some_and(|version| version > self.floor) || began >= seen.at
             }
         };
-        let is_same = self.seen.is_some() && version.is_some() && version == self.record().map(|record| record.version);
+        // That it is still absent, too, is nothing new.
+        let is_same = self.seen.is_some() && version == self.record().map(|record| record.version);
         if !is_news || is_same {
             return;
         }
@@ -174,6 +175,11 @@ impl Standing {
     pub fn confirm(&mut self, record: Record, sent: Instant, now: Instant) -> bool {
         let continued = self.term_at(now).map(|term| term.token);
         let token = record.version;
+        if token < self.floor {
+            // Somebody wrote since, and was heard first.
+            self.unsure = true;
+            return false;
+        }
         self.floor = token;
         self.seen = Some(Seen {
             record: Some(record),

@@ -160,6 +160,25 @@ fn old_news_do_not_end_a_term() {
 }
 
 #[test]
+fn a_confirmation_that_news_have_overtaken_makes_no_leader() {
+    let mut standing = standing();
+    read(&mut standing, None, 900);
+    event(&mut standing, held(ME, 7, 15), 1050);
+    event(&mut standing, held(OTHER, 8, 15), 1100);
+    assert!(!standing.confirm(held(ME, 7, 15), at(1000), at(1200)));
+    assert_eq!(standing.answer(at(1200)).0.token, None);
+    assert_eq!(next(&standing, 1200), Step::Look);
+}
+
+#[test]
+fn a_lease_that_stays_absent_is_free_since_it_was_first_missed() {
+    let mut standing = standing();
+    read(&mut standing, None, 100);
+    read(&mut standing, None, 900);
+    assert_eq!(standing.free_at(), Some(at(100)));
+}
+
+#[test]
 fn a_write_whose_outcome_is_not_known_is_followed_by_a_look_and_then_taken_up() {
     let mut standing = standing();
     read(&mut standing, None, 100);
