@@ -319,11 +319,15 @@ impl Writer {
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
-        let mut failed = false;
+        let mut failures = Vec::new();
         for (write, outcome) in outcomes {
-            failed |= self.written(write, outcome);
+            failures.extend(self.written(write, outcome));
         }
-        if failed {
+        // The others mostly say the same of other policies.
+        if let Some(first) = failures.first() {
+            if let Some(text) = self.complaint.about(first) {
+                tracing::error!("failed to write the status of a policy: {text}; trying on");
+            }
             sleep_until(Instant::now() + self.pause).await;
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         } else {
@@ -331,8 +335,8 @@ impl Writer {
         }
     }
 
-    /// Takes note of what came of a write, and says whether it failed.
-    fn written(&mut self, write: Write, outcome: Result<u64>) -> bool {
+    /// Takes note of what came of a write; returns why it failed, if that is worth a pause.
+    fn written(&mut self, write: Write, outcome: Result<u64>) -> Option<anyhow::Error> {
         let Write {
             id,
             seen,
@@ -349,25 +353,22 @@ impl Writer {
                     self.recorder.record(event);
                 }
                 self.observed.wrote(&id, version, after);
-                return false;
+                return None;
             }
             Err(error) => error,
         };
         match status(&error) {
             // It was deleted, or made anew, a moment ago.
-            Some(404) => return false,
+            Some(404) => return None,
             Some(409) => {
                 self.queue.put(id, Instant::now() + FIRST_PAUSE);
-                return false;
+                return None;
             }
             _ => {}
         }
         self.post.metrics.status_written(false);
-        if let Some(text) = self.complaint.about(&error) {
-            tracing::error!("failed to write the status of a policy: {text}; trying on");
-        }
         self.queue.put(id, Instant::now());
-        true
+        Some(error)
     }
 
     /// Writes a status; which version that made of the object.
