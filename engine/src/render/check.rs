@@ -69,6 +69,16 @@ pub(crate) fn outside_system_directories(path: &str) -> bool {
         || library("/usr"))
 }
 
+/// The same as an error, for a path that a policy has.
+pub(crate) fn hides_no_system_directory(path: &str) -> Result<(), String> {
+    match outside_system_directories(path) {
+        true => Ok(()),
+        false => Err(format!(
+            "a volume at {path} would hide a system directory of the image; choose another"
+        )),
+    }
+}
+
 /// A container whose values are final: types as in core/v1, then the rules that a type does not say.
 pub(crate) fn container(container: &Map<String, Value>, path: &str) -> Result<(), FieldError> {
     types::<k8s_openapi::api::core::v1::Container>(&Value::Object(container.clone()), path)?;

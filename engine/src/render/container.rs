@@ -164,13 +164,7 @@ fn shared_volumes(parts: &Parts<'_>) -> Result<Vec<SharedVolume>, FieldError> {
         let mut volume: SharedVolumeSpec = decode(item, &path)?;
         let bad_path = |message| FieldError::new(format!("{path}.path"), message);
         volume.path = check::normalise_path(&volume.path).map_err(bad_path)?;
-        if !check::outside_system_directories(&volume.path) {
-            let message = format!(
-                "a volume at {} would hide a system directory of the image; choose another",
-                volume.path
-            );
-            return Err(bad_path(message));
-        }
+        check::hides_no_system_directory(&volume.path).map_err(bad_path)?;
         if let Some(empty_dir) = &volume.empty_dir {
             let value = Value::Object(empty_dir.clone());
             check::empty_dir(&value, &format!("{path}.emptyDir"))?;

@@ -287,13 +287,18 @@ pub(crate) fn check_container_types(container: &Value, path: &str) -> Result<(),
 /// `spec.app`, rendered.
 pub(crate) fn app(value: &Value, path: &str) -> Result<App, FieldError> {
     let list = |key: &str| value.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mounts = check::mounts(list("volumeMounts"), &format!("{path}.volumeMounts"))?;
+    for (index, mount) in mounts.iter().enumerate() {
+        check::hides_no_system_directory(&mount.path)
+            .map_err(|message| FieldError::new(format!("{path}.volumeMounts[{index}].mountPath"), message))?;
+    }
     Ok(App {
         containers: match value.get("containers") {
             Some(names) => decode(names, &format!("{path}.containers"))?,
             None => Vec::new(),
         },
         env: check::env(list("env"), &format!("{path}.env"))?,
-        mounts: check::mounts(list("volumeMounts"), &format!("{path}.volumeMounts"))?,
+        mounts,
     })
 }
 
