@@ -23,7 +23,7 @@ pub fn serve(directory: PathBuf) -> Result<()> {
         names: vec![],
     };
     let metrics: Arc<Metrics> = Arc::default();
-    let certificate = Certificate::open(origin, Arc::default(), Arc::clone(&metrics))?;
+    let certificate = Certificate::open(origin, None, Arc::default(), Arc::clone(&metrics))?;
     let (socket, address) = listener::bind(([127, 0, 0, 1], 0).into())?;
     eprintln!("serving listen={address}");
     let workers = tokio::runtime::Builder::new_multi_thread()

@@ -37,6 +37,7 @@ pub use inject::admit;
 pub use outline::{CertainContainer, MatchOutline, Outline};
 pub use pod::{OwnerReference, PodView};
 pub use render::{Rendering, Renderings};
+pub use request::is_for_pods;
 pub use snapshot::{Namespace, Settings, Snapshot};
 pub use standing::{Standing, missing_is_not_told, standings};
 pub use text::Text;

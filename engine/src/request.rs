@@ -8,6 +8,15 @@ pub(crate) const INJECT: &str = "outrigger.dev/inject";
 /// More names than anybody writes: each is looked up, and looked for among its like when it is not known.
 const MAX_TERMS: usize = 64;
 
+/// Whether an annotation with this key says something on a Pod: a wish, or the value of a policy's parameter.
+pub fn is_for_pods(key: &str) -> bool {
+    let policy = |domain: &str| {
+        let policy = domain.strip_suffix(".outrigger.dev");
+        policy.is_some_and(|policy| policy != "inject" && names::is_dns_label(policy))
+    };
+    key == INJECT || key.split_once('/').is_some_and(|(domain, _)| policy(domain))
+}
+
 /// What a Pod asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wishes<'a> {
@@ -92,6 +101,22 @@ mod tests {
                 "{value}"
             );
             assert_eq!((wishes.nothing, wishes.empty), (nothing, empty), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_pods_are_annotated_with_is_known_by_its_key() {
+        for (key, expected) in [
+            ("outrigger.dev/inject", true),
+            ("log-saver.outrigger.dev/path", true),
+            ("inject.outrigger.dev/log-saver", false),
+            ("log-saver.files.outrigger.dev/0", false),
+            ("outrigger.dev/injected", false),
+            ("x-outrigger.dev/path", false),
+            (".outrigger.dev/path", false),
+            ("outrigger.dev", false),
+        ] {
+            assert_eq!(is_for_pods(key), expected, "{key}");
         }
     }
 

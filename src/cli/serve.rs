@@ -17,6 +17,7 @@ use crate::{
         files::{FileStore, Files, Told},
     },
     tls::{
+        clients::Clients,
         reload::{Certificate, Origin},
         served::Served,
     },
@@ -87,6 +88,12 @@ pub struct ServeArgs {
     /// Further name (DNS or IP address) for our own certificate; may be given several times
     #[arg(long, value_name = "NAME", conflicts_with = "tls_cert")]
     dns: Vec<String>,
+    /// Answer only clients with a certificate of these authorities (PEM), which the API server must be told to show
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// And only if its common name or an alternative name is this one; may be given several times
+    #[arg(long, value_name = "NAME", requires = "client_ca")]
+    client_name: Vec<String>,
     /// Address of the webhook (HTTPS); port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
     listen: SocketAddr,
@@ -150,6 +157,14 @@ impl ServeArgs {
     }
 }
 
+impl ServeArgs {
+    fn clients(&self, metrics: &Arc<Metrics>) -> Result<Option<Arc<Clients>>> {
+        let open =
+            |authority: &PathBuf| Clients::open(authority.clone(), self.client_name.clone(), Arc::clone(metrics));
+        Ok(self.client_ca.as_ref().map(open).transpose()?.map(Arc::new))
+    }
+}
+
 pub(super) fn run(args: ServeArgs) -> Result<()> {
     let names_authorities = args.tls_ca.is_some() || args.tls_cert.is_none() || args.controller.service.is_none();
     ensure!(
@@ -175,7 +190,8 @@ async fn serve(args: ServeArgs, workers: &tokio::runtime::Handle) -> Result<()> 
     let mut signals = Signals::listen()?;
     let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
     let store = Store::open(&args, &health, &metrics).await?;
-    let certificate = Shown::open(&args, &health, &metrics)?;
+    let clients = args.clients(&metrics)?;
+    let certificate = Shown::open(&args, clients.clone(), &health, &metrics)?;
     let (webhook_socket, listen) = listener::bind(args.listen)?;
     let (admin_socket, admin) = listener::bind(args.admin)?;
     let (webhook_handle, admin_handle) = (Handle::new(), Handle::new());
@@ -203,6 +219,7 @@ async fn serve(args: ServeArgs, workers: &tokio::runtime::Handle) -> Result<()> 
     let observing = health::start(admin_socket, admin_cap, admin_router, admin_handle.clone())?;
     let controller = start_controller(&args, &store, certificate, (recorder, recorded), &health, &metrics)?;
     let told = store.start()?;
+    clients.map_or(Ok(()), Clients::keep_fresh)?;
     tracing::info!(%listen, %admin, "serving");
 
     let stop = signals.until_stop(&told).await;
@@ -236,12 +253,17 @@ enum Shown {
 }
 
 impl Shown {
-    fn open(args: &ServeArgs, health: &Arc<Health>, metrics: &Arc<Metrics>) -> Result<Shown> {
+    fn open(
+        args: &ServeArgs,
+        clients: Option<Arc<Clients>>,
+        health: &Arc<Health>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Shown> {
         let (health, metrics) = (Arc::clone(health), Arc::clone(metrics));
         if args.controller.service.is_some() && args.tls_cert.is_none() {
-            return Served::nothing(health, metrics).map(Shown::FromSecret);
+            return Served::nothing(clients, health, metrics).map(Shown::FromSecret);
         }
-        let certificate = Certificate::open(args.origin(), health, metrics)?;
+        let certificate = Certificate::open(args.origin(), clients, health, metrics)?;
         Ok(Shown::FromFiles(Box::new(certificate)))
     }
 

@@ -3,6 +3,7 @@
 //! **Architecture Invariant:** what is written is read back by kubectl as the value that was read. Where that cannot be
 //! kept, reading or writing is an error, never another value. It knows where Pods are in a workload, and nothing of policies.
 mod change;
+mod created;
 mod json;
 mod number;
 mod read_yaml;
@@ -14,10 +15,11 @@ mod workload;
 mod write_yaml;
 
 pub use change::{Operation, apply, operations};
+pub use created::as_created;
 pub use rewrite::{Target, is_yaml_too, rewrite};
 pub use split::{Form, Part, split};
 pub use value::{Json, List, Map, Number, Numbers, Style, Text, Value};
-pub use workload::{Owner, Workload, find, items};
+pub use workload::{Owner, Workload, WorkloadKind, find, items};
 
 /// Deepest nesting that is read.
 const DEEPEST: usize = 100;

@@ -33,14 +33,49 @@ pub struct Owner {
     pub name: String,
 }
 
-/// A kind of workload.
-struct Kind {
+/// A kind of object that has a Pod, or a template of one.
+#[derive(Debug)]
+pub struct WorkloadKind {
     groups: &'static [&'static str],
     kind: &'static str,
-    template: &'static str,
+    /// From the object to its Pod or the template of it, for example `/spec/template`.
+    pub template: &'static str,
     owner: Option<(&'static str, &'static str)>,
     /// The owner is made by a controller, which puts something after the name.
     owner_is_made: bool,
+}
+
+impl WorkloadKind {
+    /// The kind of this name in this API group, if Pods come from it.
+    pub fn find(group: &str, kind: &str) -> Option<&'static WorkloadKind> {
+        KINDS
+            .iter()
+            .find(|known| known.kind == kind && known.groups.contains(&group))
+    }
+
+    /// For example `Deployment`.
+    pub fn name(&self) -> &'static str {
+        self.kind
+    }
+
+    /// The keys from the object to its template; none for a Pod.
+    pub fn path(&self) -> impl Iterator<Item = &'static str> {
+        self.template.split('/').skip(1)
+    }
+
+    /// Who will own the Pods of the object with this `metadata.name`, or `metadata.generateName` and a `*`.
+    pub fn owner(&self, name: &str) -> Option<Owner> {
+        let (api_version, kind) = self.owner?;
+        let name = match self.owner_is_made {
+            true => format!("{}-0", name.trim_end_matches('*')),
+            false => name.to_owned(),
+        };
+        Some(Owner {
+            api_version,
+            kind,
+            name,
+        })
+    }
 }
 
 const fn kind(
@@ -48,9 +83,9 @@ const fn kind(
     kind: &'static str,
     template: &'static str,
     owner: Option<(&'static str, &'static str)>,
-) -> Kind {
+) -> WorkloadKind {
     let owner_is_made = false;
-    Kind {
+    WorkloadKind {
         groups,
         kind,
         template,
@@ -59,15 +94,15 @@ const fn kind(
     }
 }
 
-const fn made(kind: Kind) -> Kind {
-    Kind {
+const fn made(kind: WorkloadKind) -> WorkloadKind {
+    WorkloadKind {
         owner_is_made: true,
         ..kind
     }
 }
 
 /// `extensions` and the betas are what old manifests still say.
-const KINDS: [Kind; 9] = [
+const KINDS: [WorkloadKind; 9] = [
     kind(&[""], "Pod", "", None),
     kind(&[""], "PodTemplate", "/template", None),
     kind(
@@ -157,9 +192,7 @@ fn workload<'a>(pointer: String, api_version: &'a str, kind: &'a str, item: &'a 
     if api_version.is_empty() {
         return None;
     }
-    let known = KINDS
-        .iter()
-        .find(|known| known.kind == kind && known.groups.contains(&group))?;
+    let known = WorkloadKind::find(group, kind)?;
     let metadata = |key| item.at(&["metadata", key]);
     let given = |key| metadata(key).and_then(Value::as_str).filter(|name| !name.is_empty());
     let name = match (given("name"), given("generateName")) {
@@ -167,15 +200,8 @@ fn workload<'a>(pointer: String, api_version: &'a str, kind: &'a str, item: &'a 
         (None, Some(prefix)) => format!("{prefix}*"),
         (None, None) => String::new(),
     };
-    let path: Vec<&str> = known.template.split('/').skip(1).collect();
-    let owner = known.owner.map(|(api_version, kind)| Owner {
-        api_version,
-        kind,
-        name: match known.owner_is_made {
-            true => format!("{}-0", name.trim_end_matches('*')),
-            false => name.clone(),
-        },
-    });
+    let path: Vec<&str> = known.path().collect();
+    let owner = known.owner(&name);
     Some(Workload {
         pointer,
         kind,

@@ -90,6 +90,29 @@ impl Told {
     }
 }
 
+/// What was said about a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// Nothing.
+    Silent,
+    /// One warning or more.
+    Warned,
+    /// Our own fault.
+    Error,
+}
+
+impl Advice {
+    const ALL: [Advice; 3] = [Advice::Silent, Advice::Warned, Advice::Error];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Advice::Silent => "silent",
+            Advice::Warned => "warned",
+            Advice::Error => "error",
+        }
+    }
+}
+
 /// What is reloaded while serving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
@@ -99,10 +122,17 @@ pub enum Source {
     Namespaces,
     /// The certificate of the HTTPS port.
     Certificate,
+    /// Whose certificates clients must show.
+    ClientAuthority,
 }
 
 impl Source {
-    const ALL: [Source; 3] = [Source::Policies, Source::Namespaces, Source::Certificate];
+    const ALL: [Source; 4] = [
+        Source::Policies,
+        Source::Namespaces,
+        Source::Certificate,
+        Source::ClientAuthority,
+    ];
 
     /// The label's value.
     pub fn as_str(self) -> &'static str {
@@ -110,6 +140,7 @@ impl Source {
             Source::Policies => "policies",
             Source::Namespaces => "namespaces",
             Source::Certificate => "certificate",
+            Source::ClientAuthority => "client-authority",
         }
     }
 }
@@ -136,6 +167,7 @@ pub struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     decided: Mutex<HashSet<DecisionLabels>>,
     judged: Family<Labels<1>, Counter>,
+    advised: Family<Labels<1>, Counter>,
     rejections: Family<Labels<1>, Counter>,
     reloads: Family<Labels<2>, Counter>,
     policies: Family<Labels<1>, Gauge>,
@@ -162,6 +194,7 @@ impl Default for Metrics {
             decisions: Family::default(),
             decided: Mutex::default(),
             judged: Family::default(),
+            advised: Family::default(),
             rejections: Family::default(),
             reloads: Family::default(),
             policies: Family::default(),
@@ -197,6 +230,9 @@ impl Metrics {
         for result in ["ok", "failed"] {
             let _ = self.statuses.get_or_create(&[("result", result)]);
         }
+        for advice in Advice::ALL {
+            let _ = self.advised.get_or_create(&[("outcome", advice.as_str())]);
+        }
         for source in Source::ALL {
             for result in ["ok", "failed"] {
                 let labels = [("source", source.as_str()), ("result", result)];
@@ -220,6 +256,11 @@ impl Metrics {
             "policy_reviews",
             "Changes of policies judged, by outcome",
             self.judged.clone(),
+        );
+        registry.register(
+            "workload_reviews",
+            "Workloads advised about, by outcome",
+            self.advised.clone(),
         );
         registry.register(
             "requests_rejected",
@@ -302,6 +343,11 @@ impl Metrics {
     pub fn status_written(&self, ok: bool) {
         let result = if ok { "ok" } else { "failed" };
         self.statuses.get_or_create(&[("result", result)]).inc();
+    }
+
+    /// Counts advice about a workload.
+    pub fn advised(&self, advice: Advice) {
+        self.advised.get_or_create(&[("outcome", advice.as_str())]).inc();
     }
 
     /// Counts a request that was not answered with a review; `reason` from [`Rejection::REASONS`].

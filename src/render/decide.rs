@@ -1,6 +1,5 @@
 //! Asks the engine about each Pod and Pod template, as the webhook would for the Pod that comes of it.
 use outrigger_engine::{Admission, Namespace, PodRequest, PodView, Snapshot, Verdict, admit};
-use serde_json::{Value, json};
 
 use super::{
     Unusable,
@@ -131,7 +130,7 @@ fn ask(
     let object = || {
         serde_json::from_slice(&text)
             .ok()
-            .map(|pod| as_created(pod, workload, namespace))
+            .map(|pod| manifest::as_created(pod, workload.owner.as_ref(), namespace))
     };
     let request = PodRequest {
         namespace,
@@ -162,25 +161,4 @@ fn hint(message: &str) -> &'static str {
     } else {
         ""
     }
-}
-
-/// What conditions see: the Pod that a controller makes of a template, so far as that is known beforehand.
-fn as_created(mut pod: Value, workload: &Workload<'_>, namespace: &str) -> Value {
-    pod["apiVersion"] = "v1".into();
-    pod["kind"] = "Pod".into();
-    if !pod["metadata"].is_object() {
-        pod["metadata"] = json!({});
-    }
-    let metadata = &mut pod["metadata"];
-    metadata["namespace"] = namespace.into();
-    let Some(owner) = &workload.owner else { return pod };
-    metadata["ownerReferences"] = json!([{
-        "apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name,
-        "uid": "00000000-0000-0000-0000-000000000000", "controller": true, "blockOwnerDeletion": true,
-    }]);
-    match owner.kind {
-        "StatefulSet" => metadata["name"] = format!("{}-0", owner.name).into(),
-        _ => metadata["generateName"] = format!("{}-", owner.name).into(),
-    }
-    pod
 }

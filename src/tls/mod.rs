@@ -1,8 +1,9 @@
 //! The certificate of the HTTPS port: made here ([`issue`], [`authority`]) or given, and swapped while serving
-//! ([`served`], [`reload`]).
+//! ([`served`], [`reload`]); and, if so told, the certificates that clients must show ([`clients`]).
 //!
 //! It knows nothing about requests, and never lets go of a working pair for one that does not work.
 pub mod authority;
+pub mod clients;
 pub mod issue;
 pub mod reload;
 pub mod served;
@@ -12,7 +13,7 @@ use rustls::{
     ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use std::sync::Arc;
@@ -59,12 +60,13 @@ impl Pair {
         })
     }
 
-    /// Serves with this pair: TLS 1.2 (ring's suites are AEAD only) and 1.3, and HTTP/1.1 as the only protocol.
+    /// Serves with this pair, whoever calls, or these clients alone: TLS 1.2 (ring's suites are AEAD only) and 1.3, and
+    /// HTTP/1.1 as the only protocol.
     ///
     /// # Errors
     /// When the provider lacks what TLS needs, which would be an error of the build.
-    pub fn into_server_config(self) -> anyhow::Result<Arc<ServerConfig>> {
-        server_config(Arc::new(SingleCertAndKey::from(self.certified)))
+    pub fn into_server_config(self, clients: Option<Arc<clients::Clients>>) -> anyhow::Result<Arc<ServerConfig>> {
+        server_config(Arc::new(SingleCertAndKey::from(self.certified)), clients)
     }
 }
 
@@ -77,15 +79,28 @@ fn nothing_to_serve() -> anyhow::Result<Arc<ServerConfig>> {
             None
         }
     }
-    server_config(Arc::new(Nothing))
+    server_config(Arc::new(Nothing), None)
 }
 
-fn server_config(certificates: Arc<dyn ResolvesServerCert>) -> anyhow::Result<Arc<ServerConfig>> {
-    let mut config = ServerConfig::builder_with_provider(provider())
+fn server_config(
+    certificates: Arc<dyn ResolvesServerCert>,
+    clients: Option<Arc<clients::Clients>>,
+) -> anyhow::Result<Arc<ServerConfig>> {
+    let config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .context("failed to set up TLS")?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
+        .context("failed to set up TLS")?;
+    let mut config = match clients {
+        None => config.with_no_client_auth().with_cert_resolver(certificates),
+        Some(clients) => {
+            let mut config = config
+                .with_client_cert_verifier(clients)
+                .with_cert_resolver(certificates);
+            // A session that is taken up again would not show its certificate again.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+            config
+        }
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

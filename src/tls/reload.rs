@@ -2,7 +2,7 @@
 //!
 //! The files are read again each second, contents and all: two small files cost less than a watch that misses how kubelet
 //! swaps symlinks. Open connections are not touched.
-use super::{Pair, authority, issue::renewal, served::Served};
+use super::{Pair, authority, clients::Clients, issue::renewal, served::Served};
 use crate::observe::{
     health::{self, Health},
     metrics::Metrics,
@@ -49,11 +49,16 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Loads the certificate, making it first when it is our own.
+    /// Loads the certificate, making it first when it is our own. It is shown to everybody, or to these clients alone.
     ///
     /// # Errors
     /// When there is none that works. One that has expired works, but the process is not ready.
-    pub fn open(origin: Origin, health: Arc<Health>, metrics: Arc<Metrics>) -> Result<Certificate> {
+    pub fn open(
+        origin: Origin,
+        clients: Option<Arc<Clients>>,
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Certificate> {
         let files = match &origin {
             Origin::Given { certificate, key } => (certificate.clone(), key.clone()),
             Origin::Own { directory, names } => {
@@ -71,7 +76,7 @@ impl Certificate {
         if not_after <= health::now() {
             tracing::error!(certificate = %files.0.display(), "the certificate has expired; not ready until it is renewed");
         }
-        let mut served = Served::nothing(health, metrics)?;
+        let mut served = Served::nothing(clients, health, metrics)?;
         served.serve(pair)?;
         Ok(Certificate {
             renewal: renewal(not_before, not_after),
@@ -178,7 +183,7 @@ mod tests {
         let files = (directory.join("tls.crt"), directory.join("tls.key"));
         install(&files, years);
         let (certificate, key) = files;
-        Certificate::open(Origin::Given { certificate, key }, Arc::default(), Arc::default()).unwrap()
+        Certificate::open(Origin::Given { certificate, key }, None, Arc::default(), Arc::default()).unwrap()
     }
 
     #[test]

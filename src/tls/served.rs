@@ -1,5 +1,5 @@
 //! The certificate that the HTTPS port shows to new connections, wherever it comes from. Open ones are not touched.
-use super::{Pair, nothing_to_serve};
+use super::{Pair, clients::Clients, nothing_to_serve};
 use crate::observe::{
     health::{self, Health},
     metrics::{Metrics, Source},
@@ -15,21 +15,23 @@ pub struct Served {
     pub(super) not_after: i64,
     pub(super) complaint: Option<String>,
     config: RustlsConfig,
+    clients: Option<Arc<Clients>>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
 }
 
 impl Served {
-    /// Nothing yet: handshakes fail.
+    /// Nothing yet: handshakes fail. What comes is shown to everybody, or to these clients alone.
     ///
     /// # Errors
     /// When TLS cannot be set up, which would be an error of the build.
-    pub fn nothing(health: Arc<Health>, metrics: Arc<Metrics>) -> Result<Served> {
+    pub fn nothing(clients: Option<Arc<Clients>>, health: Arc<Health>, metrics: Arc<Metrics>) -> Result<Served> {
         Ok(Served {
             not_before: 0,
             not_after: 0,
             complaint: None,
             config: RustlsConfig::from_config(nothing_to_serve()?),
+            clients,
             health,
             metrics,
         })
@@ -60,7 +62,8 @@ impl Served {
     /// Serves this pair, whether it is valid or not: nothing would be no better.
     pub(super) fn serve(&mut self, pair: Pair) -> Result<()> {
         (self.not_before, self.not_after) = (pair.not_before, pair.not_after);
-        self.config.reload_from_config(pair.into_server_config()?);
+        let config = pair.into_server_config(self.clients.clone())?;
+        self.config.reload_from_config(config);
         self.complaint = None;
         self.health.certificate_is_valid(self.not_before, self.not_after);
         self.metrics.certificate_expires(self.not_after);

@@ -4,111 +4,38 @@
 use super::{
     Webhook, answer,
     limits::{Accepted, Rejection},
-    namespaces::Unreadable,
+    look::{Looked, failed, json},
     review::{self, PodCreation, Subject},
     troubles,
 };
 use crate::observe::metrics::Outcome;
 use axum::{
-    body::Body,
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use outrigger_engine::{Admission, Decision, PodRequest, Snapshot, Verdict};
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::time::{Instant as Deadline, timeout_at};
-
-/// The longest wait for facts about a namespace; the call's own deadline may be sooner. What is left of it is for the API
-/// server to try again.
-const READING_TIME: Duration = Duration::from_secs(2);
+use std::{fmt, sync::Arc, time::Instant};
 
 /// `POST /mutate`.
 pub(super) async fn mutate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
     let started = Instant::now();
     let answer = match webhook.read(request).await {
-        Ok(body) => webhook.answer(&body, started).await,
+        Ok(body) => webhook.admit(&body, started).await,
         Err(rejection) => Err(rejection),
     };
     webhook.respond(answer)
 }
 
-/// What a look at a review comes to.
-enum Looked {
-    Answered(Response),
-    /// The snapshot does not have this namespace.
-    Lacking(String),
-}
-
 impl Webhook {
-    /// Counts what is not answered with a review.
-    pub(super) fn respond(&self, answer: Result<Response, Rejection>) -> Response {
-        answer.unwrap_or_else(|rejection| {
-            self.metrics.rejected(rejection.reason());
-            tracing::debug!(reason = rejection.reason(), "rejected a request");
-            rejection.into_response()
-        })
-    }
-
-    async fn answer(&self, body: &Accepted, started: Instant) -> Result<Response, Rejection> {
-        let may_lack = self.namespaces.is_some();
-        let looked = self.look(body, &self.snapshot.load(), may_lack, started)?;
-        let name = match looked {
-            Looked::Answered(response) => return Ok(response),
-            Looked::Lacking(name) => name,
+    async fn admit(&self, body: &Accepted, started: Instant) -> Result<Response, Rejection> {
+        let look = |snapshot: &Snapshot, may_lack| {
+            let looked = self.guarded(|| self.review(&body.bytes, snapshot, may_lack, started));
+            looked.unwrap_or_else(|| {
+                self.metrics.admitted(Outcome::Error, started.elapsed());
+                Ok(Looked::Answered(failed()))
+            })
         };
-        let snapshot = self.knowing(&name, body.deadline).await?;
-        match self.look(body, &snapshot, false, started)? {
-            Looked::Answered(response) => Ok(response),
-            Looked::Lacking(_) => Err(Rejection::UnknownNamespace),
-        }
-    }
-
-    /// The snapshot, with facts about a namespace that it lacked.
-    async fn knowing(&self, name: &str, deadline: Deadline) -> Result<Snapshot, Rejection> {
-        let deadline = deadline.min(Deadline::now() + READING_TIME);
-        let read = match &self.namespaces {
-            Some(namespaces) => timeout_at(deadline, namespaces.read(name)).await,
-            None => Ok(Ok(None)),
-        };
-        // It may have been replaced meanwhile, by one that has the namespace.
-        let snapshot = Snapshot::clone(&self.snapshot.load());
-        match read {
-            _ if !snapshot.lacks(name) => Ok(snapshot),
-            Ok(Ok(Some(namespace))) => Ok(snapshot.with_newcomer(namespace)),
-            // Nothing can be created in a namespace that is not there; whoever asks gets an answer all the same.
-            Ok(Ok(None)) => Ok(snapshot),
-            Ok(Err(Unreadable)) | Err(_) => Err(Rejection::UnknownNamespace),
-        }
-    }
-
-    /// Answers, unless facts are lacking and could be had.
-    fn look(
-        &self,
-        body: &Accepted,
-        snapshot: &Snapshot,
-        may_lack: bool,
-        started: Instant,
-    ) -> Result<Looked, Rejection> {
-        // A panic costs this call alone; the API server then does as its failurePolicy says.
-        match catch_unwind(AssertUnwindSafe(|| {
-            self.review(&body.bytes, snapshot, may_lack, started)
-        })) {
-            Ok(looked) => looked,
-            Err(_) => Ok(Looked::Answered(self.panicked(started))),
-        }
-    }
-
-    pub(super) fn panicked(&self, started: Instant) -> Response {
-        self.metrics.panicked();
-        self.metrics.admitted(Outcome::Error, started.elapsed());
-        let said = "failed to decide: an error in outrigger\n";
-        (StatusCode::INTERNAL_SERVER_ERROR, said).into_response()
+        self.answer_by(body.deadline, look).await
     }
 
     fn review(&self, body: &[u8], snapshot: &Snapshot, may_lack: bool, started: Instant) -> Result<Looked, Rejection> {
@@ -160,14 +87,6 @@ impl Webhook {
         }
         self.metrics.decided(admission.decisions);
     }
-}
-
-pub(super) fn json(answer: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(answer));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 /// What a log line says about one answer.

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use outrigger_engine::{Admission, Refusal, Verdict};
 use std::{borrow::Cow, collections::HashSet};
 
-/// Runes of one warning, the API server's own cut once the total is too long.
+/// Runes of one warning once the total is too long, which is also where the API server cuts then.
 const WARNING_RUNES: usize = 256;
 /// Runes of all warnings together. Above 4096 the API server drops what comes after, and it counts both of its calls.
 const ALL_WARNINGS_RUNES: usize = 2048;
@@ -112,25 +112,15 @@ fn is_qualified_name_part(key: &str) -> bool {
 
 /// Warnings as a header can carry them: no control characters, no more and no longer than the API server lets through.
 fn presentable(warnings: &[String]) -> Vec<String> {
-    let mut kept: Vec<String> = Vec::new();
-    let mut seen = HashSet::new();
-    let (mut runes, mut left_out) = (0, 0);
-    for (index, warning) in warnings.iter().enumerate() {
-        let line = one_line(warning);
-        if line.is_empty() || !seen.insert(line.clone()) {
-            continue;
-        }
-        runes += line.chars().count();
-        kept.push(line);
-        // Whatever follows is left out, so it is only counted.
-        if runes > ALL_WARNINGS_RUNES {
-            left_out = warnings.len() - index - 1;
-            break;
-        }
+    let (whole, left_out) = first_ones(warnings, ALL_WARNINGS_RUNES);
+    if left_out == 0 {
+        return whole;
     }
-    if runes <= ALL_WARNINGS_RUNES {
+    let (mut kept, mut left_out) = first_ones(warnings, WARNING_RUNES);
+    if left_out == 0 {
         return kept;
     }
+    let mut runes: usize = kept.iter().map(|line| line.chars().count()).sum();
     while runes > ALL_WARNINGS_RUNES - LEFT_OUT_RUNES {
         runes -= kept.pop().map_or(runes, |last| last.chars().count());
         left_out += 1;
@@ -139,13 +129,31 @@ fn presentable(warnings: &[String]) -> Vec<String> {
     kept
 }
 
-fn one_line(warning: &str) -> String {
+/// The first warnings, each once, cut to `longest` runes, up to [`ALL_WARNINGS_RUNES`]; and how many come after these.
+fn first_ones(warnings: &[String], longest: usize) -> (Vec<String>, usize) {
+    let (mut kept, mut seen, mut runes) = (Vec::new(), HashSet::new(), 0);
+    for (index, warning) in warnings.iter().enumerate() {
+        let line = one_line(warning, longest);
+        if line.is_empty() || !seen.insert(line.clone()) {
+            continue;
+        }
+        runes += line.chars().count();
+        // Whatever follows is left out, so it is only counted.
+        if runes > ALL_WARNINGS_RUNES {
+            return (kept, warnings.len() - index);
+        }
+        kept.push(line);
+    }
+    (kept, 0)
+}
+
+fn one_line(warning: &str, longest: usize) -> String {
     let line: String = warning
         .split(|c: char| c.is_control() || c == ' ')
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()
         .join(" ");
-    cut(&line, WARNING_RUNES).into_owned()
+    cut(&line, longest).into_owned()
 }
 
 /// At most `runes` of `text`; what is cut shows.
@@ -252,6 +260,16 @@ mod tests {
         let mut given = admission(Verdict::Unchanged);
         given.warnings = vec!["a".into(), "b: \"c\"".into(), "a".into(), " \n".into()];
         assert_eq!(response(&given)["warnings"], json!(["a", "b: \"c\""]));
+    }
+
+    #[test]
+    fn a_long_warning_is_whole_where_there_is_room_for_it() {
+        let mut given = admission(Verdict::Unchanged);
+        given.warnings = vec!["a".repeat(1000), "b".repeat(1048)];
+        assert_eq!(response(&given)["warnings"], json!(given.warnings));
+        given.warnings.push("c".into());
+        let cut = |c: &str| c.repeat(255) + "…";
+        assert_eq!(response(&given)["warnings"], json!([cut("a"), cut("b"), "c"]));
     }
 
     #[test]

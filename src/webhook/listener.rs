@@ -189,7 +189,7 @@ mod tests {
         let paths = authority::ensure(directory.path(), &[]).unwrap();
         let pair = Pair::from_pem(&fs::read(&paths.certificate).unwrap(), &fs::read(&paths.key).unwrap()).unwrap();
         let acceptor = acceptor(
-            RustlsConfig::from_config(pair.into_server_config().unwrap()),
+            RustlsConfig::from_config(pair.into_server_config(None).unwrap()),
             Timers::default(),
         );
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

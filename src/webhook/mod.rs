@@ -2,11 +2,15 @@
 //!
 //! A request goes from [`listener`] by `router` to `admit`, which reads it with [`review`], asks the engine, and writes the
 //! reply with [`answer`]. It does not know where policies come from: a snapshot is there, and may be another one next time;
-//! for a namespace that the snapshot lacks, [`namespaces`] is asked. What somebody does to a policy goes to `validate`.
+//! for a namespace that the snapshot lacks, [`namespaces`] is asked. What somebody does to a policy goes to `validate`, to
+//! what has a template of Pods to `advise`.
 mod admit;
+mod advice;
+mod advise;
 pub mod answer;
 pub mod limits;
 pub mod listener;
+mod look;
 pub mod namespaces;
 pub mod review;
 mod troubles;
@@ -109,6 +113,7 @@ pub fn router(webhook: Webhook) -> Router {
     Router::new()
         .route("/mutate", post(admit::mutate))
         .route("/validate", post(validate::validate))
+        .route("/advise", post(advise::advise))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
         .with_state(Arc::new(webhook))
@@ -135,6 +140,6 @@ async fn unknown_path(uri: Uri) -> (StatusCode, String) {
     let path = uri.path();
     (
         StatusCode::NOT_FOUND,
-        format!("nothing is served at {path}; POST an AdmissionReview to /mutate or /validate\n"),
+        format!("nothing is served at {path}; POST an AdmissionReview to /mutate, /validate or /advise\n"),
     )
 }

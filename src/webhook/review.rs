@@ -2,6 +2,10 @@
 //!
 //! Only what an answer depends on is read, and `dryRun`: the answer is the same, but nobody is told of it. `userInfo` is not
 //! (it is a claim of the caller). It knows nothing about policies, HTTP or metrics.
+mod change;
+
+pub use change::{Change, Operation, read_change};
+
 use outrigger_engine::{Namespace, PodView, Text};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde_json::Value;
@@ -64,6 +68,9 @@ pub enum ReviewError {
     /// A field that must be there is not.
     #[error("{0} is missing; send the AdmissionReview as the API server does")]
     Missing(&'static str),
+    /// Larger than the API server could store.
+    #[error("a policy has more than {0} bytes; make it smaller")]
+    LargePolicy(usize),
     /// Not the name of a namespace.
     #[error(
         "request.namespace is not the name of a namespace; it has 1 to 63 of a-z, 0-9 and -, and begins and ends with \
@@ -77,10 +84,7 @@ pub enum ReviewError {
 /// # Errors
 /// When the body is not a review that can be answered.
 pub fn read(body: &[u8]) -> Result<Review<'_>, ReviewError> {
-    if body.is_empty() {
-        return Err(ReviewError::Empty);
-    }
-    let text = std::str::from_utf8(body).map_err(|_| ReviewError::NotUtf8)?;
+    let text = text(body)?;
     match serde_json::from_str::<Object<Envelope<'_, Object<PodView<'_>>>>>(text) {
         Ok(Object(envelope)) => envelope.into_review(|Object(pod)| Some(pod)),
         // The object need not be a Pod: then what does not look like one is no error.
@@ -91,6 +95,13 @@ pub fn read(body: &[u8]) -> Result<Review<'_>, ReviewError> {
             }),
             Err(_) => Err(error.into()),
         },
+    }
+}
+
+fn text(body: &[u8]) -> Result<&str, ReviewError> {
+    match body {
+        [] => Err(ReviewError::Empty),
+        _ => std::str::from_utf8(body).map_err(|_| ReviewError::NotUtf8),
     }
 }
 
@@ -128,18 +139,18 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 }
 
 #[derive(serde::Deserialize)]
-#[serde(bound(deserialize = "O: Deserialize<'de>, 'de: 'a"))]
-struct Envelope<'a, O> {
+#[serde(bound(deserialize = "O: Deserialize<'de>, P: Deserialize<'de>, 'de: 'a"))]
+struct Envelope<'a, O, P = IgnoredAny> {
     #[serde(default, rename = "apiVersion")]
     api_version: Text<'a>,
     #[serde(default)]
     kind: Text<'a>,
-    request: Option<Object<Request<'a, O>>>,
+    request: Option<Object<Request<'a, O, P>>>,
 }
 
 #[derive(serde::Deserialize)]
-#[serde(bound(deserialize = "O: Deserialize<'de>, 'de: 'a"))]
-struct Request<'a, O> {
+#[serde(bound(deserialize = "O: Deserialize<'de>, P: Deserialize<'de>, 'de: 'a"))]
+struct Request<'a, O, P> {
     #[serde(default)]
     uid: Text<'a>,
     kind: Option<Object<GroupAndKind<'a>>>,
@@ -155,6 +166,8 @@ struct Request<'a, O> {
     #[serde(default, rename = "dryRun")]
     dry_run: Option<bool>,
     object: Option<O>,
+    #[serde(rename = "oldObject")]
+    old_object: Option<P>,
 }
 
 #[derive(serde::Deserialize)]
@@ -175,8 +188,9 @@ struct GroupAndResource<'a> {
     resource: Text<'a>,
 }
 
-impl<'a, O> Envelope<'a, O> {
-    fn into_review(self, pod: impl FnOnce(O) -> Option<PodView<'a>>) -> Result<Review<'a>, ReviewError> {
+impl<'a, O, P> Envelope<'a, O, P> {
+    /// What every answer needs.
+    fn into_request(self) -> Result<Request<'a, O, P>, ReviewError> {
         if &*self.api_version != "admission.k8s.io/v1" || &*self.kind != "AdmissionReview" {
             return Err(ReviewError::WrongKind {
                 api_version: self.api_version.to_string(),
@@ -187,18 +201,18 @@ impl<'a, O> Envelope<'a, O> {
         if request.uid.is_empty() {
             return Err(ReviewError::Missing("request.uid"));
         }
+        Ok(request)
+    }
+
+    fn into_review(self, pod: impl FnOnce(O) -> Option<PodView<'a>>) -> Result<Review<'a>, ReviewError> {
+        let request = self.into_request()?;
         if !request.creates_a_pod()? {
             return Ok(Review {
                 uid: request.uid,
                 subject: Subject::Other,
             });
         }
-        if request.namespace.is_empty() {
-            return Err(ReviewError::Missing("request.namespace"));
-        }
-        if !Namespace::can_be_named(&request.namespace) {
-            return Err(ReviewError::Namespace);
-        }
+        check_namespace(&request.namespace)?;
         let pod = request.object.and_then(pod);
         Ok(Review {
             uid: request.uid,
@@ -212,7 +226,16 @@ impl<'a, O> Envelope<'a, O> {
     }
 }
 
-impl<O> Request<'_, O> {
+/// Every object that concerns us is in a namespace, save cluster-wide policies.
+fn check_namespace(namespace: &str) -> Result<(), ReviewError> {
+    match namespace {
+        "" => Err(ReviewError::Missing("request.namespace")),
+        name if Namespace::can_be_named(name) => Ok(()),
+        _ => Err(ReviewError::Namespace),
+    }
+}
+
+impl<O, P> Request<'_, O, P> {
     fn creates_a_pod(&self) -> Result<bool, ReviewError> {
         let Object(kind) = self.kind.as_ref().ok_or(ReviewError::Missing("request.kind"))?;
         let Object(resource) = self.resource.as_ref().ok_or(ReviewError::Missing("request.resource"))?;

@@ -2,11 +2,10 @@
 //!
 //! What is said comes from the engine, and is what the rest of the program says of the same policy.
 use super::{
-    Webhook,
-    admit::json,
-    answer,
+    Webhook, answer,
     limits::{Accepted, Rejection},
-    review::ReviewError,
+    look::{failed, json},
+    review::{self, Operation, ReviewError},
 };
 use crate::observe::metrics::Opinion;
 use axum::{
@@ -18,27 +17,25 @@ use outrigger_engine::{
     change::{self, Change},
     policy::{CLUSTER_PLURAL, GROUP, NAMESPACED_PLURAL},
 };
-use serde_json::Value;
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Instant,
-};
+use serde_json::{Value, value::RawValue};
+use std::sync::Arc;
+
+/// Bytes of a policy, above what etcd takes. A document becomes many times as large once it is read.
+const LARGEST: usize = 2 << 20;
 
 /// `POST /validate`.
 pub(super) async fn validate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
-    let started = Instant::now();
     let answer = webhook.read(request).await;
-    let answer = answer.and_then(|body| webhook.judge(&body, started));
+    let answer = answer.and_then(|body| webhook.judge(&body));
     webhook.respond(answer)
 }
 
 impl Webhook {
-    fn judge(&self, body: &Accepted, started: Instant) -> Result<Response, Rejection> {
+    fn judge(&self, body: &Accepted) -> Result<Response, Rejection> {
         let snapshot = self.snapshot.load();
-        let Ok(judged) = catch_unwind(AssertUnwindSafe(|| judge(&body.bytes, &snapshot))) else {
+        let Some(judged) = self.guarded(|| judge(&body.bytes, &snapshot)) else {
             self.metrics.judged(Opinion::Error);
-            return Ok(self.panicked(started));
+            return Ok(failed());
         };
         let Judged { uid, about, opinion } = judged?;
         let verdict = match refusal(&opinion.errors) {
@@ -74,47 +71,36 @@ struct Judged {
 }
 
 fn judge(body: &[u8], snapshot: &Snapshot) -> Result<Judged, Rejection> {
-    let review: Value = serde_json::from_slice(body).map_err(ReviewError::from)?;
-    let text = |pointer: &str| review.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let (api_version, kind) = (text("/apiVersion"), text("/kind"));
-    if (api_version, kind) != ("admission.k8s.io/v1", "AdmissionReview") {
-        let (api_version, kind) = (api_version.to_owned(), kind.to_owned());
-        return Err(ReviewError::WrongKind { api_version, kind }.into());
-    }
-    let uid = text("/request/uid").to_owned();
-    if uid.is_empty() {
-        return Err(ReviewError::Missing("request.uid").into());
-    }
-    let opinion = match change(&review)? {
-        Some(change) => change::judge(change, snapshot),
-        None => change::Opinion::default(),
-    };
-    let about = format!("{}/{}", text("/request/namespace"), text("/request/name"));
-    let about = about.trim_start_matches('/').to_owned();
-    Ok(Judged { uid, about, opinion })
+    let review = review::read_change(body)?;
+    let (namespace, name) = (&*review.namespace, &*review.name);
+    Ok(Judged {
+        uid: review.uid.to_string(),
+        about: format!("{namespace}/{name}").trim_start_matches('/').to_owned(),
+        opinion: opinion(&review, snapshot)?,
+    })
 }
 
-/// The change that a review is about; `None`: nothing that concerns us.
-fn change(review: &Value) -> Result<Option<Change<'_>>, ReviewError> {
-    let text = |pointer: &str| review.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let resource = text("/request/resource/resource");
-    let ours = text("/request/resource/group") == GROUP && [CLUSTER_PLURAL, NAMESPACED_PLURAL].contains(&resource);
-    if !ours || !text("/request/subResource").is_empty() {
-        return Ok(None);
+/// Of what does not concern us, nothing is said.
+fn opinion(review: &review::Change<'_>, snapshot: &Snapshot) -> Result<change::Opinion, ReviewError> {
+    let (group, resource, part) = &review.resource;
+    if **group != *GROUP || ![CLUSTER_PLURAL, NAMESPACED_PLURAL].contains(&&**resource) || !part.is_empty() {
+        return Ok(change::Opinion::default());
     }
-    let object = |pointer, name| {
-        let object = review.pointer(pointer).filter(|object| object.is_object());
-        object.ok_or(ReviewError::Missing(name))
-    };
-    let new = || object("/request/object", "request.object");
-    let old = || object("/request/oldObject", "request.oldObject");
-    Ok(match text("/request/operation") {
-        "CREATE" => Some(Change::Created(new()?)),
-        "UPDATE" => Some(Change::Updated(old()?, new()?)),
-        "DELETE" => Some(Change::Deleted(old()?)),
-        "" => return Err(ReviewError::Missing("request.operation")),
-        _ => None,
+    let new = || review.object().and_then(document);
+    let old = || review.old_object().and_then(document);
+    Ok(match review.operation {
+        Operation::Create => change::judge(Change::Created(&new()?), snapshot),
+        Operation::Update => change::judge(Change::Updated(&old()?, &new()?), snapshot),
+        Operation::Delete => change::judge(Change::Deleted(&old()?), snapshot),
+        Operation::Other => change::Opinion::default(),
     })
+}
+
+fn document(json: &RawValue) -> Result<Value, ReviewError> {
+    if json.get().len() > LARGEST {
+        return Err(ReviewError::LargePolicy(LARGEST));
+    }
+    Ok(serde_json::from_str(json.get())?)
 }
 
 /// A line for each error.

@@ -5,7 +5,9 @@
 // Clippy knows test functions, not what they call.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod advice;
 mod bundled;
+mod client_certificates;
 mod contract;
 mod crds;
 mod dry_run;
@@ -21,6 +23,7 @@ mod mutating_admission_policy;
 mod other_webhooks;
 mod parents;
 mod patterns;
+mod permissions;
 mod pods;
 mod policies;
 mod readme;
@@ -28,6 +31,8 @@ mod refusals;
 mod reload;
 mod scene;
 mod security;
+#[path = "../support/security_page.rs"]
+mod security_page;
 mod selection;
 mod service_account;
 mod stage;

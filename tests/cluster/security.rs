@@ -102,9 +102,10 @@ async fn row_53_no_annotation_changes_what_the_author_made_no_parameter_of() {
 #[tokio::test]
 async fn row_54_secrets_of_a_pod_are_told_nowhere() {
     const CANARY: &str = "c4n4ry-5ecret";
-    let Some(scene) = Scene::new("row54", &[LOG_SAVER, METRICS]).await else {
+    let Some(mut scene) = Scene::new("row54", &[LOG_SAVER, METRICS]).await else {
         return;
     };
+    scene.webhook.advise(&scene.namespace).await;
     let mut pod = annotated(asking("log-saver,metrics"), "example.com/token", CANARY);
     pod["spec"]["containers"][0]["env"] = json!([{"name": "PASSWORD", "value": CANARY}]);
     let before = scene.namespace.audit_annotations(1).await.len();
@@ -114,6 +115,19 @@ async fn row_54_secrets_of_a_pod_are_told_nowhere() {
     pod["metadata"]["annotations"]["outrigger.dev/inject"] = json!("no-such-policy");
     let refused = scene.namespace.create(&pod).await;
     assert!(!refused.message().contains(CANARY));
+    // Nor is what a template holds, whose Pods would be refused.
+    pod["metadata"]["labels"] = json!({"app": "web"});
+    pod["metadata"].as_object_mut().unwrap().remove("name");
+    let deployment = json!({"metadata": {"name": "web", "annotations": {"example.com/token": CANARY}},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": pod}});
+    let path = format!("/apis/apps/v1/namespaces/{}/deployments", scene.namespace.name);
+    let advised = scene.namespace.call("POST", &path, Some(&deployment)).await;
+    let warnings = advised.warnings.join("\n");
+    assert!(
+        warnings.contains("no-such-policy") && !warnings.contains(CANARY),
+        "{warnings}"
+    );
+    advised.object();
     let audit = scene.namespace.audit_annotations(before + 2).await;
     for (place, text) in [
         ("the log", scene.webhook.log().join("\n")),

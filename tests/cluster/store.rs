@@ -1,4 +1,5 @@
 //! Policies and namespaces as objects of the API server.
+use crate::permissions;
 use crate::stage::{self, CLUSTER, own, policy};
 use outrigger_harness::{Proxy, SCENE};
 use serde_json::{Value, json};
@@ -192,29 +193,7 @@ async fn the_documented_permissions_are_enough_and_no_more_are_used() {
     let Some(namespace) = stage::namespace("least").await else {
         return;
     };
-    let page = std::fs::read_to_string(outrigger_harness::rundir::workspace().join("docs/operations.md")).unwrap();
-    let role = page
-        .split("```yaml\n")
-        .find(|block| block.contains("kind: ClusterRole\n"));
-    let role = role
-        .and_then(|block| block.split("```").next())
-        .expect("a ClusterRole in the page");
-    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
-    let output = namespace.kubectl_with(&apply, Some(role.to_owned())).await;
-    assert!(output.success, "{}", output.stderr);
-    for command in [
-        &["create", "serviceaccount", "outrigger"][..],
-        &[
-            "create",
-            "clusterrolebinding",
-            &namespace.name,
-            "--clusterrole=outrigger",
-            &format!("--serviceaccount={}:outrigger", namespace.name),
-        ],
-    ] {
-        let output = namespace.kubectl(command, None).await;
-        assert!(output.success, "{}", output.stderr);
-    }
+    permissions::grant(&namespace).await;
     let token = namespace.kubectl(&["create", "token", "outrigger"], None).await.stdout;
     let kubeconfig = namespace.cluster().kubeconfig_with_token(token.trim(), &namespace.name);
     let scene = stage::with(namespace, &kubeconfig).await;

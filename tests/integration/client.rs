@@ -1,10 +1,17 @@
 //! An HTTP/1.1 client that can also misbehave.
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, ConfigBuilder, RootCertStore, SupportedProtocolVersion,
+    client::WantsClientCert,
     crypto::ring,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
-use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -42,16 +49,46 @@ pub struct Connection {
 
 /// TLS as the API server does it, but for the protocols that are offered.
 pub async fn handshake(address: SocketAddr, authority: &Path, alpn: &[&str]) -> io::Result<TlsStream<TcpStream>> {
+    let mut config = speaking(rustls::DEFAULT_VERSIONS, authority).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    connect(address, config).await
+}
+
+/// TLS of one version, with a certificate and its key, or none.
+pub async fn try_handshake(
+    address: SocketAddr,
+    authority: &Path,
+    version: &'static SupportedProtocolVersion,
+    certificate: Option<(PathBuf, PathBuf)>,
+) -> io::Result<TlsStream<TcpStream>> {
+    let config = speaking(&[version], authority);
+    let config = match certificate {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => config
+            .with_client_auth_cert(
+                vec![CertificateDer::from_pem_file(certificate).unwrap()],
+                PrivateKeyDer::from_pem_file(key).unwrap(),
+            )
+            .unwrap(),
+    };
+    connect(address, config).await
+}
+
+fn speaking(
+    versions: &[&'static SupportedProtocolVersion],
+    authority: &Path,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&fs::read(authority).unwrap()) {
         roots.add(certificate.unwrap()).unwrap();
     }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+}
+
+async fn connect(address: SocketAddr, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from("outrigger.outrigger-system.svc").unwrap();
     let socket = TcpStream::connect(address).await?;
     TlsConnector::from(Arc::new(config)).connect(name, socket).await
@@ -72,6 +109,14 @@ impl Connection {
     pub async fn post(&mut self, body: impl AsRef<[u8]>) -> Response {
         self.ask("POST", "/mutate?timeout=5s", "content-type: application/json\r\n", body)
             .await
+    }
+
+    /// Posts a review to a server that may not want to answer.
+    pub async fn try_post(&mut self, body: String) -> io::Result<Response> {
+        let head = head("POST", "/mutate", "content-type: application/json\r\n", body.len());
+        self.stream.write_all(format!("{head}{body}").as_bytes()).await?;
+        self.stream.flush().await?;
+        timeout(PATIENCE, read_response(&mut self.stream)).await?
     }
 
     /// `headers` are lines, each with its end.

@@ -7,10 +7,12 @@
     reason = "that is how a test fails"
 )]
 
+mod advise;
 mod api_server;
 mod bad_input;
 mod certificates;
 mod client;
+mod client_certificates;
 mod cluster_store;
 mod connections;
 mod contract;
@@ -20,10 +22,13 @@ mod expression_table;
 mod guard;
 mod inject;
 mod lifecycle;
+mod lints;
 mod picture;
 mod ports;
 mod program;
 mod reference;
 mod reviews;
+#[path = "../support/security_page.rs"]
+mod security_page;
 mod server;
 mod validate;

@@ -72,7 +72,7 @@ impl Server {
             directory: directory.path().into(),
             names: vec![],
         };
-        let certificate = Certificate::open(origin, Arc::<Health>::default(), Arc::clone(&metrics)).unwrap();
+        let certificate = Certificate::open(origin, None, Arc::<Health>::default(), Arc::clone(&metrics)).unwrap();
         let (socket, address) = listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let handle = Handle::new();
         let webhook = Webhook::new(Arc::default(), Arc::clone(&metrics), setup.limits).deciding_by(setup.admit);

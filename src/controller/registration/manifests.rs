@@ -65,6 +65,7 @@ impl Configuration {
                     &["deployments", "statefulsets", "daemonsets", "replicasets"]
                 ),
                 rule("batch", "v1", &["CREATE", "UPDATE"], &["jobs", "cronjobs"]),
+                rule("", "v1", &["CREATE", "UPDATE"], &["replicationcontrollers"]),
             ]),
         }
     }
@@ -87,6 +88,13 @@ impl Configuration {
         });
         if self == Configuration::Pods {
             webhook["reinvocationPolicy"] = json!("IfNeeded");
+        }
+        if self == Configuration::Workloads {
+            // Nobody reads what is said to a controller.
+            webhook["matchConditions"] = json!([{
+                "name": "not-made-by-a-controller",
+                "expression": "!object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false))",
+            }]);
         }
         if self != Configuration::Policies {
             webhook["namespaceSelector"] = json!({"matchExpressions": [

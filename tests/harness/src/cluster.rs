@@ -22,7 +22,9 @@ static SHARED: OnceLock<Result<Cluster, Absent>> = OnceLock::new();
 pub struct Cluster {
     control_plane: ControlPlane,
     kubectl: PathBuf,
-    dir: RunDir,
+    dir: PathBuf,
+    /// Locked as long as the cluster lives.
+    _run: Option<RunDir>,
     namespaces: AtomicU32,
 }
 
@@ -36,16 +38,35 @@ impl Cluster {
         available(shared.as_ref().map_err(Clone::clone))
     }
 
+    /// A cluster of its own until the process ends, whose API server has these arguments besides the usual ones; `name` is
+    /// that of a test. `None` as for [`Self::shared`].
+    ///
+    /// # Panics
+    /// As [`Self::shared`].
+    pub fn apart(name: &str, arguments: &[String]) -> Option<&'static Cluster> {
+        let dir = Cluster::shared()?.directory(name).join("cluster");
+        std::fs::create_dir_all(&dir).expect("failed to make a directory");
+        let cluster = Cluster::start_in(dir, None, arguments);
+        available(cluster).map(|cluster| &*Box::leak(Box::new(cluster)))
+    }
+
     fn start() -> Result<Cluster, Absent> {
+        let broken = |error: anyhow::Error| Absent::Broken(format!("failed to make a directory: {error:#}"));
+        Programs::find()?;
+        let run = RunDir::create().map_err(broken)?;
+        Cluster::start_in(run.path().to_owned(), Some(run), &[])
+    }
+
+    fn start_in(dir: PathBuf, run: Option<RunDir>, arguments: &[String]) -> Result<Cluster, Absent> {
         let programs = Programs::find()?;
         let kubectl = program(Tool::Kubectl)?;
         let broken = |error: anyhow::Error| Absent::Broken(format!("failed to start a cluster: {error:#}"));
-        let dir = RunDir::create().map_err(broken)?;
-        let control_plane = ControlPlane::start(&programs, dir.path()).map_err(broken)?;
+        let control_plane = ControlPlane::start(&programs, &dir, arguments).map_err(broken)?;
         Ok(Cluster {
             control_plane,
             kubectl,
             dir,
+            _run: run,
             namespaces: AtomicU32::new(0),
         })
     }
@@ -77,7 +98,7 @@ impl Cluster {
     /// When it cannot be started, or is missing although everything is demanded.
     pub fn garbage_collector(&self) -> Option<Kept> {
         let path = available(program(Tool::ControllerManager))?;
-        let log = File::create(self.dir.path().join("kube-controller-manager.log")).expect("failed to make a log");
+        let log = File::create(self.dir.join("kube-controller-manager.log")).expect("failed to make a log");
         let arguments = [
             format!("--kubeconfig={}", self.kubeconfig().display()),
             "--controllers=garbage-collector-controller".to_owned(),
@@ -118,7 +139,7 @@ impl Cluster {
 
     /// A new directory for files of a test.
     pub fn directory(&self, name: &str) -> PathBuf {
-        let path = self.dir.path().join("tests").join(name);
+        let path = self.dir.join("tests").join(name);
         std::fs::create_dir_all(&path).expect("failed to make a directory");
         path
     }

@@ -68,14 +68,14 @@ impl Start {
 }
 
 impl ControlPlane {
-    /// Starts it with its files in `dir`, and waits until it is ready.
+    /// Starts it with its files in `dir`, the API server with these arguments besides its own, and waits until it is ready.
     ///
     /// # Errors
     /// When it does not become ready; the message has the end of its log.
-    pub fn start(programs: &Programs, dir: &Path) -> Result<ControlPlane> {
+    pub fn start(programs: &Programs, dir: &Path, more: &[String]) -> Result<ControlPlane> {
         let mut failure = None;
         for _ in 0..ATTEMPTS {
-            match attempt(programs, dir) {
+            match attempt(programs, dir, more) {
                 Ok(control_plane) => return Ok(control_plane),
                 Err(error) if format!("{error:#}").contains("address already in use") => failure = Some(error),
                 Err(error) => return Err(error),
@@ -109,7 +109,7 @@ impl ControlPlane {
     }
 }
 
-fn attempt(programs: &Programs, dir: &Path) -> Result<ControlPlane> {
+fn attempt(programs: &Programs, dir: &Path, more: &[String]) -> Result<ControlPlane> {
     let database = format!("http://127.0.0.1:{}", free_port()?);
     let port = free_port()?;
     let authority = Authority::new("outrigger tests")?;
@@ -122,7 +122,10 @@ fn attempt(programs: &Programs, dir: &Path) -> Result<ControlPlane> {
     let start = Start {
         dir: dir.to_owned(),
         etcd: (programs.etcd.clone(), etcd_arguments(&database, &data)),
-        api_server: (programs.api_server.clone(), api_server_arguments(dir, &database, port)),
+        api_server: (
+            programs.api_server.clone(),
+            [&api_server_arguments(dir, &database, port), more].concat(),
+        ),
     };
     let mut kept = start.go()?;
     wait_until_ready(&mut kept, &kubeconfig, dir)?;

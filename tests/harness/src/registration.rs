@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 
 const PODS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
-const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 
 /// The label by which a test's further namespaces are found: its value is the name of the first.
 pub const SCENE: &str = "tests.outrigger.dev/scene";
@@ -49,7 +49,20 @@ impl Registration<'_> {
         let mut webhook = self.webhook(rules);
         webhook["matchConditions"] = json!([{"name": "own", "expression": own}]);
         let body = self.configuration("ValidatingWebhookConfiguration", webhook);
-        self.post(namespace, POLICIES, &body).await
+        self.post(namespace, VALIDATING, &body).await
+    }
+
+    /// For what Pods are made of, in this namespace.
+    pub(crate) async fn register_for_workloads(&self, namespace: &Namespace) -> Registered {
+        let rule = |group, resources: &[&str]| json!({"apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": resources});
+        let mut webhook = self.webhook(json!([
+            rule("apps", &["deployments", "statefulsets", "daemonsets", "replicasets"]),
+            rule("batch", &["jobs", "cronjobs"]),
+            rule("", &["replicationcontrollers"]),
+        ]));
+        webhook["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace.name}});
+        let body = self.configuration("ValidatingWebhookConfiguration", webhook);
+        self.post(namespace, VALIDATING, &body).await
     }
 
     async fn post(&self, namespace: &Namespace, path: &str, body: &Value) -> Registered {

@@ -85,6 +85,48 @@ impl Webhook {
         webhook
     }
 
+    /// Has it called about Deployments and the like of this namespace too, and waits until that happens.
+    ///
+    /// # Panics
+    /// When it does not; the message has the webhook's log.
+    pub async fn advise(&mut self, namespace: &Namespace) {
+        let workloads = Registration {
+            name: &format!("w-outrigger-{}", namespace.name),
+            webhook: "workloads.outrigger.dev",
+            url: format!("https://{}/advise", self.replica.address()),
+            authority: &self.authority(),
+        };
+        self._registered.push(workloads.register_for_workloads(namespace).await);
+        let template =
+            json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "app", "image": "app"}]}});
+        let probe = json!({"metadata": {"name": "probe", "annotations": {"outrigger.dev/inject": ""}},
+            "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}});
+        let path = format!("/apis/apps/v1/namespaces/{}/deployments?dryRun=All", namespace.name);
+        for _ in 0..400 {
+            if !namespace.call("POST", &path, Some(&probe)).await.warnings.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!(
+            "nothing is said about a Deployment; the webhook's log:\n{}",
+            self.log().join("\n")
+        );
+    }
+
+    /// Starts `binary` with these arguments and its certificates in `dir`. It is not registered anywhere.
+    ///
+    /// # Panics
+    /// When it does not serve; the message has its log.
+    pub fn alone(binary: &Path, dir: PathBuf, arguments: &[String]) -> Webhook {
+        Webhook::spawn(binary, dir, arguments)
+    }
+
+    /// Address and port of the webhook.
+    pub fn listen(&self) -> String {
+        self.replica.address().to_string()
+    }
+
     fn spawn(binary: &Path, dir: PathBuf, arguments: &[String]) -> Webhook {
         let certs = ["--certs".to_owned(), dir.join("certs").display().to_string()];
         let replica = Replica::start(binary, &[&certs, arguments].concat());
@@ -97,7 +139,11 @@ impl Webhook {
         }
     }
 
-    fn authority(&self) -> String {
+    /// The certificate of its authority, PEM.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn authority(&self) -> String {
         fs::read_to_string(self.dir.join("certs/ca.crt")).expect("serve wrote no ca.crt")
     }
 
