@@ -28,7 +28,7 @@ struct Args {
 enum Command {
     Elect(Box<elect::Args>),
     Work(work::Args),
-    Gather(gather::Args),
+    Gather(Box<gather::Args>),
     Probe(probe::Args),
 }
 
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Elect(args) => until_it_ends(elect::run(*args)),
         Command::Work(args) => until_it_ends(work::run(args)),
-        Command::Gather(args) => until_it_ends(gather::run(args)),
+        Command::Gather(args) => until_it_ends(gather::run(*args)),
         Command::Probe(args) => return probe::run(&args),
     };
     match outcome {
