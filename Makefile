@@ -2,7 +2,7 @@
 
 # What the tests run besides Rust: the tour of the README (curl, jq), a C compiler for ring, Go for the API server, what the
 # bundled policies are about, and for the images buildah and a linter from PyPI.
-PACKAGES := gcc libc6-dev make curl jq openssl git patch procps nutcracker memcached nginx prometheus-nginx-exporter buildah python3-venv
+PACKAGES := gcc libc6-dev make curl jq openssl git patch procps nutcracker memcached nginx prometheus-nginx-exporter buildah python3 python3-venv
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 GO_NEEDED := 1.26
 
@@ -39,6 +39,7 @@ check:
 bench:
 	cargo bench --locked --bench engine
 	cargo bench --locked --bench admission
+	cargo bench --locked --package outrigger-runtime --bench gather
 
 # Tries other injectors beside Outrigger: tests/comparison/README.md. Builds them with Go, which takes minutes the first time.
 COMPARISON := $(TARGET)/comparison

@@ -18,6 +18,8 @@ const PARAMETERS: &[(&str, &str)] = &[
         "memcached.outrigger.dev/servers",
         "cache-0.cache:11211, cache-1.cache:11211",
     ),
+    ("scatter-gather.outrigger.dev/shards", "statefulset:leaf:3"),
+    ("scatter-gather.outrigger.dev/replicas", "dns:{shard}.leaf:8080"),
 ];
 
 /// The folders under `policies/` and their policies, by name.

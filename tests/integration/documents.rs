@@ -149,6 +149,8 @@ fn decode(manifest: &Value) -> Result<(), String> {
         "Service" => is::<core::Service>(manifest),
         "Deployment" => is::<apps::Deployment>(manifest),
         "ClusterRole" => is::<rbac::ClusterRole>(manifest),
+        "Role" => is::<rbac::Role>(manifest),
+        "RoleBinding" => is::<rbac::RoleBinding>(manifest),
         "ValidatingWebhookConfiguration" => is::<admission::ValidatingWebhookConfiguration>(manifest),
         "MutatingWebhookConfiguration" => is::<admission::MutatingWebhookConfiguration>(manifest),
         // A real API server reads these, in tests/cluster/client_certificates.rs.

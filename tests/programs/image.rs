@@ -291,7 +291,11 @@ fn the_packages_in_the_images_are_those_that_the_tests_install() {
 
 #[test]
 fn the_policies_images_are_stages_with_the_version_of_the_sources() {
-    for (policy, stage) in [("memcached", "twemproxy"), ("leader-elector", "runtime")] {
+    for (policy, stage) in [
+        ("memcached", "twemproxy"),
+        ("leader-elector", "runtime"),
+        ("scatter-gather", "runtime"),
+    ] {
         the_image_is_the_stage(policy, stage);
     }
 }

@@ -1,6 +1,6 @@
 //! The policy leader-elector: what it renders is what the program takes. (What the program then does is tested in `runtime/tests/elect/`.)
 use crate::kubelet::Container;
-use crate::memcached::runtime;
+use crate::machine::runtime;
 use crate::pods::{admit, container};
 use std::process::Command;
 

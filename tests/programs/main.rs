@@ -22,6 +22,7 @@ mod memcached;
 mod nginx_metrics;
 mod options;
 mod pods;
+mod scatter_gather;
 mod shards;
 #[path = "../../engine/tests/support/mod.rs"]
 mod support;

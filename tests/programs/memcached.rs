@@ -1,7 +1,7 @@
 //! The policy memcached: twemproxy in front of real memcached servers.
 use crate::image::Dockerfile;
 use crate::kubelet::Container;
-use crate::machine::{eventually, free_ports, program};
+use crate::machine::{eventually, free_ports, program, runtime};
 use crate::pods::{admit, container, policy, texts};
 use crate::shards::{Client, memcached};
 use outrigger_harness::keeper::Kept;
@@ -72,25 +72,6 @@ impl Ambassador {
         let names = |pid: &&str| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "nutcracker\n";
         children.find(names).unwrap().to_owned()
     }
-}
-
-/// The probe, built beside the tests.
-pub fn runtime() -> PathBuf {
-    let built = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--workspace",
-            "--bin",
-            "outrigger-runtime",
-        ])
-        .status()
-        .unwrap();
-    assert!(built.success());
-    let binary = std::env::current_exe().unwrap();
-    let profile = binary.ancestors().nth(2).unwrap();
-    profile.join("outrigger-runtime")
 }
 
 fn keys() -> impl Iterator<Item = String> {

@@ -32,7 +32,7 @@ async fn accept(listener: TcpListener, time: Duration, one_in: usize) {
         let _ = stream.set_nodelay(true);
         let count = Arc::clone(&count);
         let answer = move |_: Request<Incoming>| {
-            let slow = one_in > 0 && count.fetch_add(1, Ordering::Relaxed) % one_in == 0;
+            let slow = one_in > 0 && count.fetch_add(1, Ordering::Relaxed).is_multiple_of(one_in);
             let time = if slow { SLOW } else { time };
             async move {
                 if !time.is_zero() {
