@@ -1,5 +1,6 @@
-//! Builds the programs of the modules `tests/kubernetes`, `tests/node/cluster/coredns`, `tests/programs/exporter` and `tests/helm`
-//! with Go, once, each into a directory of its module and version below Cargo's target directory.
+//! Builds the programs of the modules `tests/kubernetes`, `tests/node/cluster/coredns`, `tests/programs/exporter`,
+//! `tests/programs/nats` and `tests/helm` with Go, once, each into a directory of its module and version below Cargo's target
+//! directory.
 use crate::demand::{Absent, say};
 use crate::rundir;
 use anyhow::{Context, Result, bail};
@@ -31,6 +32,8 @@ pub enum Tool {
     JsonPatch,
     /// The nginx project's exporter of metrics.
     NginxExporter,
+    /// The queue engine NATS, with JetStream.
+    NatsServer,
     /// Installs the chart.
     Helm,
 }
@@ -109,6 +112,15 @@ impl Tool {
                 sources: &[],
                 is_static: false,
             },
+            Tool::NatsServer => Recipe {
+                name: "nats-server",
+                module: "tests/programs/nats",
+                kept: "programs",
+                versioned: "github.com/nats-io/nats-server/v2",
+                package: "github.com/nats-io/nats-server/v2",
+                sources: &[],
+                is_static: false,
+            },
             Tool::Helm => Recipe {
                 name: "helm",
                 module: "tests/helm",
@@ -139,6 +151,7 @@ fn what_to_install(tool: Tool) -> String {
         Tool::JsonPatch => format!("the API server's patch library is needed: {go}"),
         Tool::NginxExporter => format!("the nginx project's exporter is needed: {go}"),
         Tool::CoreDns => format!("the cluster's name server is needed: {go}"),
+        Tool::NatsServer => format!("nats-server is needed: {go}"),
         Tool::Helm => format!("helm is needed: {go}"),
         _ => format!(
             "an API server is needed: {go}, or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
