@@ -39,7 +39,7 @@ check:
 bench:
 	cargo bench --locked --bench engine
 	cargo bench --locked --bench admission
-	cargo bench --locked --package outrigger-runtime --bench gather
+	cargo bench --locked --package outrigger-runtime --bench gather --bench work
 
 # Tries other injectors beside Outrigger: tests/comparison/README.md. Builds them with Go, which takes minutes the first time.
 COMPARISON := $(TARGET)/comparison

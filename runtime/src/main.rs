@@ -27,7 +27,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Elect(Box<elect::Args>),
-    Work(work::Args),
+    Work(Box<work::Args>),
     Gather(Box<gather::Args>),
     Probe(probe::Args),
 }
@@ -35,7 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Elect(args) => until_it_ends(elect::run(*args)),
-        Command::Work(args) => until_it_ends(work::run(args)),
+        Command::Work(args) => until_it_ends(work::run(*args)),
         Command::Gather(args) => until_it_ends(gather::run(*args)),
         Command::Probe(args) => return probe::run(&args),
     };
