@@ -5,6 +5,7 @@ use crate::{
         certificate::{InSecret, Lives, Shared},
         duty::Duty,
         events,
+        guard::GuardDuty,
         lease::Times,
         registration::{Registration, Trust},
         service::Service,
@@ -55,6 +56,9 @@ pub(super) struct ControllerArgs {
     /// Count the Pods that carry each policy, which needs the permission to list and watch Pods
     #[arg(long, requires = "service")]
     count_pods: bool,
+    /// Whether the API server itself refuses Pods without helpers that they ask for or must have; false takes that away
+    #[arg(long, value_name = "BOOL", requires = "service", default_value = "true", action = clap::ArgAction::Set)]
+    guard: bool,
     /// For tests: how long the lease holds
     #[arg(long, hide = true, default_value = "15s", value_parser = super::serve::seconds)]
     lease_duration: Duration,
@@ -125,11 +129,16 @@ impl ControllerArgs {
             count_pods: self.count_pods,
             recorder: parts.recorder,
         };
-        let duties: Vec<Arc<dyn Duty>> = vec![Arc::new(registration), Arc::new(status)];
         let (name, observed) = (identity.clone(), parts.observed);
         always.push(always_doing(|client| replicas::tell(client, place, name, observed)));
         let (name, recorded, metrics) = (identity.clone(), parts.recorded, Arc::clone(&parts.metrics));
         always.push(always_doing(|client| events::run(client, name, recorded, metrics)));
+        let guard = GuardDuty {
+            wanted: self.guard,
+            namespace: service.namespace.clone(),
+            health: Arc::clone(&parts.health),
+        };
+        let duties: Vec<Arc<dyn Duty>> = vec![Arc::new(registration), Arc::new(status), Arc::new(guard)];
         let connection = parts.connection.clone();
         let controller = Controller {
             client: Box::new(move || connection.plain_client()),

@@ -8,10 +8,13 @@
 //! **Architecture Invariant:** a Pod that neither asks for a policy nor has to have one passes, whatever the policies say.
 mod cel;
 mod check;
+mod duty;
+mod glass;
 mod requested;
 mod required;
 
 pub use check::{Check, LeftOut, REQUESTED, REQUIRED};
+pub use duty::GuardDuty;
 
 use outrigger_engine::Snapshot;
 use std::collections::BTreeSet;
