@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 /// After this long without news, what is known of a replica's speed counts a third.
 const FORGET: Duration = Duration::from_secs(10);
-/// What a failure counts as, so that a replica that fails fast is not taken for a fast one.
+/// What a failure counts as where nothing is ejected, so that a replica that fails fast is not taken for a fast one. (Else it is
+/// ejected soon, and would otherwise be asked too seldom to be.)
 const FAILURE: Duration = Duration::from_secs(1);
 /// An ejection is at most so many times the first one.
 const LONGEST: u32 = 10;
@@ -135,7 +136,7 @@ impl Replica {
     /// It has failed; true when that ejects it.
     pub fn failed(&self, took: Duration, ejection: Ejection, now: Instant) -> bool {
         let mut state = self.state();
-        state.learn(took.max(FAILURE), now);
+        state.learn(if ejection.after == 0 { took.max(FAILURE) } else { took }, now);
         state.failures = state.failures.saturating_add(1);
         if ejection.after == 0 || state.failures < ejection.after {
             return false;
@@ -214,7 +215,7 @@ mod tests {
         let (fast, slow, failing, now) = (replica(), replica(), replica(), Instant::now());
         fast.succeeded(Duration::from_millis(2), now);
         slow.was_slower_than(Duration::from_millis(200), now);
-        failing.failed(Duration::ZERO, EJECTION, now);
+        failing.failed(Duration::ZERO, Ejection { after: 0, ..EJECTION }, now);
         assert!(fast.load(now) < slow.load(now) && slow.load(now) < failing.load(now));
         let idle = fast.load(now);
         fast.sent();

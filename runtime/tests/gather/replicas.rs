@@ -15,7 +15,7 @@ async fn a_replica_that_fails_again_and_again_is_ejected_until_it_is_back() {
     ];
     let gather = Gather::start(&[&flags[..], &["--eject-after=3", "--eject-for=300ms"]].concat()).await;
     a.says(says("no").status(500));
-    // What it fails counts as slow, so it is asked again only when that is forgotten; until then it is one of two.
+    // The other one is slower, so that this one is asked first.
     b.says(says("b").after(30));
     eventually("it is ejected", || async {
         gather.get("/").await;
