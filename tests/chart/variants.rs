@@ -32,15 +32,17 @@ pub struct Variant {
     no_flags: Vec<String>,
 }
 
-const DEFAULTS: [&str; 10] = [
+const DEFAULTS: [&str; 12] = [
     "ClusterRole/outrigger",
     "ClusterRoleBinding/outrigger",
     "Deployment/outrigger",
+    "Lease/outrigger-controller",
     "NetworkPolicy/outrigger",
     "PodDisruptionBudget/outrigger",
     "PriorityClass/outrigger",
     "Role/outrigger",
     "RoleBinding/outrigger",
+    "Secret/outrigger-certificate",
     "Service/outrigger",
     "ServiceAccount/outrigger",
 ];

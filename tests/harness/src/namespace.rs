@@ -55,6 +55,16 @@ impl Namespace {
             .expect("the API server does not answer")
     }
 
+    /// Sends a raw request with another client.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn send(client: &Client, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        Answer::to(client, method, path, body)
+            .await
+            .expect("there is no answer")
+    }
+
     /// Creates a Pod from raw JSON.
     pub async fn create(&self, pod: &Value) -> Answer {
         self.call("POST", &self.path("pods"), Some(pod)).await

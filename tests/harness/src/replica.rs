@@ -57,6 +57,11 @@ impl Replica {
         self.kept.signal(signal);
     }
 
+    /// Whether the process has come to its end.
+    pub fn has_ended(&mut self) -> bool {
+        self.kept.ended().is_some()
+    }
+
     /// Whether `/readyz` says so.
     pub async fn is_ready(&self) -> bool {
         let answer = Answer::to(&self.admin, "GET", "/readyz", None).await;

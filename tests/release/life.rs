@@ -1,0 +1,184 @@
+//! The life of a release, in the order in which a cluster sees it.
+use crate::load::Load;
+use crate::release::{CHART, Release, asking, has_helper};
+use outrigger_harness::demand::say;
+use outrigger_harness::rundir::workspace;
+use outrigger_harness::{Answer, Namespace};
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const CRD: &str = "clusterinjectionpolicies.outrigger.dev";
+const CONFIGURATIONS: [(&str, &str); 3] = [
+    ("mutatingwebhookconfiguration", "00-outrigger-pods"),
+    ("validatingwebhookconfiguration", "outrigger-policies"),
+    ("validatingwebhookconfiguration", "outrigger-workloads"),
+];
+const POLICY: &str = "
+apiVersion: outrigger.dev/v1alpha1
+kind: ClusterInjectionPolicy
+metadata: {name: helper}
+spec:
+  match:
+    podSelector: {matchLabels: {tier: frontend}}
+  sidecars: [{container: {name: helper, image: 'registry.test/helper:1'}}]
+";
+
+/// The chart as an earlier version of it was: its CRDs lack a column.
+fn earlier_chart(directory: &Path) -> PathBuf {
+    let chart = directory.join("outrigger");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .args([&workspace().join(CHART), &chart])
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    let path = chart.join("crds/policies.yaml");
+    let crds = fs::read_to_string(&path).unwrap();
+    let changed = crds.replace("name: Selection", "name: Earlier");
+    assert_ne!(crds, changed);
+    fs::write(path, changed).unwrap();
+    chart
+}
+
+async fn columns(release: &Release) -> String {
+    let path = "jsonpath={.spec.versions[0].additionalPrinterColumns[*].name}";
+    release.kubectl(&["get", "crd", CRD, "--output", path], None).await
+}
+
+/// What becomes of a Pod in this namespace that asks for a policy.
+async fn ask(application: &Namespace, policy: &str) -> Answer {
+    application.dry_run(&asking(policy)).await
+}
+
+async fn registered(release: &Release) {
+    for (resource, name) in CONFIGURATIONS {
+        release.until(name, async || release.has(resource, name).await).await;
+    }
+}
+
+#[tokio::test]
+async fn row_35_a_release_is_installed_upgraded_and_rolled_without_a_lost_call_and_leaves_nothing_but_crds() {
+    let Some(mut release) = Release::prepare().await else {
+        return;
+    };
+    let Some(_collector) = release.cluster.garbage_collector() else {
+        return;
+    };
+    let application = release.cluster.namespace("application", json!({})).await;
+
+    // Installed, from an earlier version: nothing is registered before somebody can answer.
+    let directory = tempfile::TempDir::new().unwrap();
+    let earlier = earlier_chart(directory.path());
+    let notes = release
+        .helm(&["install", "outrigger", earlier.to_str().unwrap(), "--values", "-"])
+        .await;
+    assert!(notes.contains("outrigger.dev/inject: log-saver"), "{notes}");
+    assert!(columns(&release).await.contains("Earlier"));
+    release.connect().await;
+    assert!(!release.has(CONFIGURATIONS[0].0, CONFIGURATIONS[0].1).await);
+    for _ in 0..2 {
+        release.start_replica().await;
+    }
+    registered(&release).await;
+
+    // The three kinds of user: the policy of the release and one of ours, by annotation, by label of the namespace, by selection.
+    release.kubectl(&["apply", "-f", "-"], Some(POLICY.into())).await;
+    release
+        .until("the policies are served", async || {
+            has_helper(&ask(&application, "helper").await, "helper")
+        })
+        .await;
+    assert!(has_helper(&ask(&application, "log-saver").await, "log-saver"));
+    let mut selected = asking("-log-saver");
+    selected["metadata"]["labels"] = json!({"tier": "frontend"});
+    assert!(has_helper(&application.dry_run(&selected).await, "helper"));
+    let labelled = json!({"labels": {"inject.outrigger.dev/helper": "enabled"}});
+    let labelled = release.cluster.namespace("labelled", labelled).await;
+    release
+        .until("the label is known", async || {
+            has_helper(&ask(&labelled, "-log-saver").await, "helper")
+        })
+        .await;
+    // What clashes is refused with the reason, and a wrong policy before it is stored.
+    let mut clash = asking("helper");
+    clash["spec"]["containers"][0]["name"] = json!("helper");
+    assert!(
+        application.dry_run(&clash).await.message().contains("helper"),
+        "a clash is told"
+    );
+    let wrong = release
+        .namespace
+        .kubectl_with(
+            &["apply", "-f", "-"],
+            Some(POLICY.replace("name: helper, image", "name: helper, image: '${nothing}', x")),
+        )
+        .await;
+    assert!(
+        !wrong.success && wrong.stderr.contains("policies.outrigger.dev"),
+        "{}",
+        wrong.stderr
+    );
+
+    // Upgraded: the CRDs first.
+    release.helm(&["upgrade", "outrigger", CHART, "--values", "-"]).await;
+    let columns_now = columns(&release).await;
+    assert!(
+        columns_now.contains("Selection") && !columns_now.contains("Earlier"),
+        "{columns_now}"
+    );
+    assert!(release.has("clusterinjectionpolicy", "helper").await);
+
+    // Rolled, as the Deployment's strategy says: a new replica is ready before an old one goes.
+    let load = Load::start(release.cluster, &application, "helper").await;
+    for _ in 0..2 {
+        release.start_replica().await;
+        release.stop_oldest().await;
+    }
+    let tally = load.end().await;
+    say(&format!(
+        "rolled under {:.0} Pods a second: {} created, {} lost",
+        tally.rate,
+        tally.created,
+        tally.lost.len()
+    ));
+    assert!(tally.created > 100, "{tally:?}");
+    assert!(tally.lost.is_empty(), "{tally:?}");
+
+    // Uninstalled: with the release goes what its replicas have made.
+    release.helm(&["uninstall", "outrigger"]).await;
+    for (resource, name) in CONFIGURATIONS {
+        release
+            .until("what was registered is gone", async || {
+                !release.has(resource, name).await
+            })
+            .await;
+    }
+    release.replicas.clear();
+    let kinds =
+        "deployments,replicasets,services,secrets,leases,networkpolicies,poddisruptionbudgets,roles,rolebindings";
+    let left = release.kubectl(&["get", kinds, "--output", "name"], None).await;
+    assert_eq!(left, "", "left in the namespace");
+    let kinds = "clusterroles,clusterrolebindings,priorityclasses,validatingadmissionpolicies,validatingadmissionpolicybindings,\
+        mutatingwebhookconfigurations,validatingwebhookconfigurations,crds";
+    let left = release.kubectl(&["get", kinds, "--output", "name"], None).await;
+    let ours: Vec<&str> = left.lines().filter(|name| name.contains("outrigger")).collect();
+    let crds = ["clusterinjectionpolicies", "injectionpolicies"];
+    let crds = crds.map(|name| format!("customresourcedefinition.apiextensions.k8s.io/{name}.outrigger.dev"));
+    assert_eq!(ours, crds, "left in the cluster");
+    // The user's policies stay with the CRDs; those of the release were the release's.
+    assert!(release.has("clusterinjectionpolicy", "helper").await);
+    assert!(!release.has("clusterinjectionpolicy", "log-saver").await);
+
+    // Installed again: the CRDs and the policies that are there are served.
+    release.helm(&["install", "outrigger", CHART, "--values", "-"]).await;
+    release.connect().await;
+    release.start_replica().await;
+    registered(&release).await;
+    release
+        .until("it serves again", async || {
+            has_helper(&ask(&application, "helper").await, "helper")
+        })
+        .await;
+}
