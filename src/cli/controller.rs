@@ -129,8 +129,10 @@ impl ControllerArgs {
             count_pods: self.count_pods,
             recorder: parts.recorder,
         };
-        let (name, observed) = (identity.clone(), parts.observed);
-        always.push(always_doing(|client| replicas::tell(client, place, name, observed)));
+        let (name, owner, observed) = (identity.clone(), self.owner.clone(), parts.observed);
+        always.push(always_doing(|client| {
+            replicas::tell(client, place, name, owner, observed)
+        }));
         let (name, recorded, metrics) = (identity.clone(), parts.recorded, Arc::clone(&parts.metrics));
         always.push(always_doing(|client| events::run(client, name, recorded, metrics)));
         let guard = GuardDuty {

@@ -163,3 +163,58 @@ async fn every_object_is_labelled_and_in_the_namespace_of_the_release() {
         }
     }
 }
+
+/// Each flag is one of the program.
+#[tokio::test]
+async fn the_program_knows_every_flag_that_it_is_given() {
+    let Some(helm) = Helm::find() else { return };
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_outrigger"))
+        .args(["serve", "--help"])
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let known: BTreeSet<&str> = help
+        .lines()
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")))
+        .collect();
+    for variant in all() {
+        let objects = variant.render(&helm).await;
+        let flags = flags(&objects);
+        assert_eq!(flags[0], "serve");
+        let unknown: Vec<&String> = flags[1..]
+            .iter()
+            .filter(|flag| !known.contains(flag.split('=').next().unwrap()))
+            .collect();
+        assert!(unknown.is_empty(), "{}: {unknown:?}", variant.name);
+    }
+}
+
+/// What the operations page lists is what the chart allows.
+#[tokio::test]
+async fn the_chart_gives_the_rights_that_the_documents_list() {
+    let Some(helm) = Helm::find() else { return };
+    let objects = render(&helm, &json!({"countPods": true}), &[]).await.unwrap();
+    let page = std::fs::read_to_string(outrigger_harness::rundir::workspace().join("docs/operations.md")).unwrap();
+    let mut listed = 0;
+    for block in page
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+    {
+        for role in serde_saphyr::from_multiple::<Value>(block).unwrap() {
+            if !["ClusterRole", "Role"].contains(&role["kind"].as_str().unwrap_or_default()) {
+                continue;
+            }
+            let given = objects[&crate::rendering::name(&role)]["rules"].as_array().unwrap();
+            let missing: Vec<&Value> = role["rules"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|rule| !given.contains(rule))
+                .collect();
+            assert!(missing.is_empty(), "{missing:?} are not in the chart");
+            listed += 1;
+        }
+    }
+    assert!(listed >= 3);
+}

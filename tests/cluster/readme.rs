@@ -21,7 +21,7 @@ enum Block<'a> {
 
 fn tour() -> Vec<Block<'static>> {
     let start = README.find("## A tour of five minutes").unwrap();
-    let end = start + README[start..].find("\n## How it is used").unwrap();
+    let end = start + README[start..].find("\n## In a cluster").unwrap();
     let fenced = README[start..end].split("```").skip(1).step_by(2);
     fenced
         .map(|block| match block.split_once('\n').unwrap() {

@@ -88,7 +88,7 @@ impl Release {
 
     /// Ends the oldest replica as kubelet does; the Service hears of it a little later, as nodes do.
     pub async fn stop_oldest(&mut self) {
-        let mut replica = self.replicas.remove(0);
+        let replica = self.replicas.remove(0);
         replica.signal("TERM");
         sleep(Duration::from_millis(500)).await;
         self.balancer.remove(replica.address());

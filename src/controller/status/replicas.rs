@@ -7,6 +7,7 @@ use crate::{
     controller::{
         apply::FIELD_MANAGER,
         call::{Complaint, status, within},
+        owner::Owner,
     },
     store::cluster::{Marks, Observed},
 };
@@ -62,8 +63,9 @@ impl Place {
     }
 }
 
-/// Tells what this replica serves, from when it serves anything on, without an end.
-pub async fn tell(client: Client, place: Place, identity: String, observed: Arc<Observed>) {
+/// Tells what this replica serves, from when it serves anything on, without an end. The ClusterRole `owner` owns what it writes.
+pub async fn tell(client: Client, place: Place, identity: String, owner: Option<String>, observed: Arc<Observed>) {
+    let owner = owner.map(|name| Owner::new(client.clone(), &name));
     let api = place.leases(client);
     let (name, mut complaint) = (place.lease(&identity), Complaint::default());
     let mut told: Option<(Marks, Instant)> = None;
@@ -76,9 +78,8 @@ pub async fn tell(client: Client, place: Place, identity: String, observed: Arc<
             sleep(GLANCE).await;
             continue;
         };
-        let lease = place.manifest(&name, &identity, &marks);
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        match within(api.patch(&name, &params, &Patch::Apply(&lease))).await {
+        let mut lease = place.manifest(&name, &identity, &marks);
+        match write(&api, &name, &mut lease, owner.as_ref()).await {
             Ok(_) => {
                 if complaint.over() {
                     tracing::info!("what this replica serves is told again");
@@ -93,6 +94,14 @@ pub async fn tell(client: Client, place: Place, identity: String, observed: Arc<
             }
         }
     }
+}
+
+async fn write(api: &Api<Lease>, name: &str, lease: &mut serde_json::Value, owner: Option<&Owner>) -> Result<()> {
+    if let Some(owner) = owner {
+        lease["metadata"]["ownerReferences"] = json!([owner.reference().await?]);
+    }
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    within(api.patch(name, &params, &Patch::Apply(&lease))).await.map(drop)
 }
 
 impl Place {

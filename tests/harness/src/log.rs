@@ -48,6 +48,11 @@ impl Log {
         self.lines().join("\n")
     }
 
+    /// Whether nobody can write to it any more: the process has come to its end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state.lock().expect("a reader panicked").ended
+    }
+
     /// The fields of the first line with this message.
     pub(crate) fn wait_for(&self, message: &str) -> Value {
         let waiting = |state: &mut LogState| !state.ended && find(&state.lines, message).is_none();

@@ -58,8 +58,8 @@ impl Replica {
     }
 
     /// Whether the process has come to its end.
-    pub fn has_ended(&mut self) -> bool {
-        self.kept.ended().is_some()
+    pub fn has_ended(&self) -> bool {
+        self.log.has_ended()
     }
 
     /// Whether `/readyz` says so.
