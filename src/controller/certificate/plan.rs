@@ -196,3 +196,156 @@ fn sign_with(content: &mut Content, authority: Keyed, at: &Moment<'_>) -> Result
 fn leaf(authority: &Issued, at: &Moment<'_>) -> Result<Keyed> {
     Keyed::from_issued(&issue::leaf(authority, at.names, at.now, at.lives.leaf)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 2] = ["outrigger.outrigger-system.svc", "127.0.0.1"];
+
+    struct World {
+        content: Content,
+        names: Vec<String>,
+        now: OffsetDateTime,
+        told: bool,
+        asked: bool,
+    }
+
+    impl World {
+        fn new() -> World {
+            let mut world = World {
+                content: Content::default(),
+                names: NAMES.map(String::from).into(),
+                now: OffsetDateTime::now_utc(),
+                told: false,
+                asked: false,
+            };
+            assert_eq!(world.step(), Step::Anew);
+            assert_eq!(world.step(), Step::Nothing);
+            world
+        }
+
+        /// Takes the next step, as one who knows no more than what is in the Secret.
+        fn step(&mut self) -> Step {
+            let at = Moment {
+                now: self.now,
+                names: &self.names,
+                lives: Lives::default(),
+                asked: self.asked,
+                told: self.told,
+            };
+            let step = next(&self.content, &at);
+            let content = perform(step, &self.content, &at).unwrap();
+            let (read, wrong) = Content::read(&content.data());
+            assert_eq!((&read, &wrong), (&content, &vec![]));
+            self.content = read;
+            step
+        }
+
+        fn pass(&mut self, days: i64) {
+            self.now += Duration::days(days);
+        }
+
+        fn leaf(&self) -> &Certificate {
+            &self.content.leaf.as_ref().unwrap().certificate
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_at_two_thirds_of_its_life_and_when_it_lacks_a_name() {
+        let mut world = World::new();
+        let authority = world.content.authorities.clone();
+        world.pass(19);
+        assert_eq!(world.step(), Step::Nothing);
+        world.pass(3);
+        assert_eq!(world.step(), Step::Renew);
+        assert_eq!(world.step(), Step::Nothing);
+        world.names.push("outrigger.example".into());
+        assert_eq!(world.step(), Step::Renew);
+        assert!(world.leaf().carries("outrigger.example"));
+        assert_eq!(world.step(), Step::Nothing);
+        assert_eq!(world.content.authorities, authority);
+    }
+
+    #[test]
+    fn the_next_authority_signs_when_it_is_trusted_and_the_former_one_goes_with_its_last_certificate() {
+        let mut world = World::new();
+        let former = world.content.authorities[0].clone();
+        for _ in 0..26 {
+            world.pass(10);
+            assert!([Step::Renew, Step::Nothing, Step::Announce].contains(&world.step()));
+        }
+        let next = world.content.next.clone().unwrap().certificate;
+        assert!(world.leaf().is_signed_by(&former));
+        assert_eq!(world.content.trust(), former.pem() + &next.pem());
+        world.told = true;
+        while world.step() != Step::Switch {}
+        assert!(world.leaf().is_signed_by(&next));
+        assert_eq!(world.content.authorities, [next.clone(), former.clone()]);
+        let last = world.content.former[0].not_after;
+        assert!(last > world.now.unix_timestamp());
+        while world.now.unix_timestamp() < last {
+            assert_ne!(world.step(), Step::Retire);
+            world.pass(1);
+        }
+        while world.step() != Step::Retire {}
+        assert_eq!(world.content.authorities, [next]);
+        assert!(world.content.former.is_empty());
+        assert_eq!(world.step(), Step::Nothing);
+    }
+
+    #[test]
+    fn who_asks_gets_another_authority_and_waits_until_it_is_trusted() {
+        let mut world = World::new();
+        world.asked = true;
+        assert_eq!(world.step(), Step::Announce);
+        world.asked = false;
+        assert_eq!(world.step(), Step::Nothing);
+        world.told = true;
+        assert_eq!(world.step(), Step::Switch);
+        assert_eq!(world.step(), Step::Nothing);
+    }
+
+    #[test]
+    fn a_lost_key_leads_to_the_next_authority_and_a_certificate_that_works_stays_meanwhile() {
+        let mut world = World::new();
+        world.content.signer = None;
+        let at = Moment {
+            now: world.now,
+            names: &world.names,
+            lives: Lives::default(),
+            asked: false,
+            told: false,
+        };
+        assert_eq!(next(&world.content, &at), Step::Announce);
+        world.content.leaf = None;
+        assert_eq!(next(&world.content, &at), Step::Anew);
+        world.content.next = Some(Keyed::from_issued(&issue::authority(world.now, AUTHORITY_LIFE).unwrap()).unwrap());
+        assert_eq!(next(&world.content, &at), Step::Switch);
+    }
+
+    #[test]
+    fn after_a_long_sleep_there_is_a_new_authority_at_once() {
+        let mut world = World::new();
+        world.pass(400);
+        assert_eq!(world.step(), Step::Anew);
+        assert_eq!(world.step(), Step::Nothing);
+        assert_eq!(world.content.authorities.len(), 1);
+    }
+
+    #[test]
+    fn near_the_end_of_its_authority_a_certificate_lives_no_longer_and_is_not_made_again_and_again() {
+        let mut world = World::new();
+        for _ in 0..36 {
+            world.pass(10);
+            world.step();
+        }
+        world.pass(1);
+        let mut renewals = 0;
+        for _ in 0..20 {
+            renewals += u32::from(world.step() == Step::Renew);
+        }
+        assert!(renewals <= 1, "{renewals}");
+        assert!(world.leaf().not_after <= world.content.authorities[0].not_after);
+    }
+}

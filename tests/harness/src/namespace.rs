@@ -102,6 +102,11 @@ impl Namespace {
         self.patch("application/merge-patch+json", path, patch).await
     }
 
+    /// A JSON Patch (RFC 6902).
+    pub async fn json_patch(&self, path: &str, patch: &Value) -> Answer {
+        self.patch("application/json-patch+json", path, patch).await
+    }
+
     async fn patch(&self, media: &str, path: &str, body: &Value) -> Answer {
         Answer::with_media(&self.client, media, "PATCH", path, Some(body))
             .await

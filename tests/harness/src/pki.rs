@@ -50,6 +50,19 @@ impl Authority {
         )
     }
 
+    /// A certificate for a server with these names.
+    ///
+    /// # Errors
+    /// When the key cannot be generated, or a name is not one.
+    pub fn server_for(&self, names: &[&str]) -> Result<Pair> {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        self.sign(
+            CertificateParams::new(names)?,
+            "server",
+            ExtendedKeyUsagePurpose::ServerAuth,
+        )
+    }
+
     /// A certificate for a user of the API server.
     ///
     /// # Errors

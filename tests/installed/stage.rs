@@ -1,0 +1,349 @@
+//! The stage of a test: a namespace with a Service, what an installation brings, and replicas.
+use outrigger_harness::{Answer, Balancer, Cluster, Namespace, Replica};
+use serde_json::{Value, json};
+use std::{path::Path, path::PathBuf, time::Duration};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::{Instant, sleep},
+};
+
+const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
+const REGISTRATIONS: &str = "/apis/admissionregistration.k8s.io/v1";
+pub const POLICIES: &str = "/apis/outrigger.dev/v1alpha1/clusterinjectionpolicies";
+pub const OWNER: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/outrigger";
+/// What is waited for on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+/// What `helper` puts into a Pod that asks for it.
+pub const HELPER: &str = "helper";
+
+/// One test at a time: the objects that are made have the same names in all of them.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+pub struct Stage {
+    /// Where Outrigger is installed.
+    pub system: Namespace,
+    /// Where an application is.
+    pub app: Namespace,
+    pub balancer: Balancer,
+    pub replicas: Vec<Replica>,
+    kubeconfig: PathBuf,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// The paths of the three configurations.
+pub fn configurations() -> [String; 3] {
+    [
+        ("mutating", "00-outrigger-pods"),
+        ("validating", "outrigger-policies"),
+        ("validating", "outrigger-workloads"),
+    ]
+    .map(|(kind, name)| format!("{REGISTRATIONS}/{kind}webhookconfigurations/{name}"))
+}
+
+impl Stage {
+    /// All that an installation brings, but no replica. `None`: no API server here, and that has been said.
+    pub async fn new(name: &str) -> Option<Stage> {
+        let cluster = Cluster::shared()?;
+        let turn = TURN.lock().await;
+        let system = cluster.namespace(&format!("{name}-system"), json!({})).await;
+        let app = cluster.namespace(&format!("{name}-app"), json!({})).await;
+        for path in configurations() {
+            system.call("DELETE", &path, None).await;
+        }
+        let crds = outrigger::crds::yaml().unwrap();
+        kubectl(&system, &["apply", "--server-side", "-f", "-"], Some(crds)).await;
+        let established = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
+        kubectl(&system, &established, None).await;
+        let policy = json!({"apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionPolicy",
+            "metadata": {"name": HELPER}, "spec": {"sidecars": [{"container": {"name": HELPER, "image": "helper:1"}}]}});
+        let path = format!("{POLICIES}/{HELPER}?fieldManager=test&force=true");
+        system.apply(&path, &policy).await.object();
+        let balancer = Balancer::start().await;
+        let service = json!({"metadata": {"name": "outrigger"}, "spec": {"type": "ExternalName", "externalName": "localhost",
+            "ports": [{"port": balancer.port()}]}});
+        system
+            .call("POST", &system.path("services"), Some(&service))
+            .await
+            .object();
+        let kubeconfig = grant(&system).await;
+        Some(Stage {
+            system,
+            app,
+            balancer,
+            replicas: Vec::new(),
+            kubeconfig,
+            _turn: turn,
+        })
+    }
+
+    /// Starts a replica with these flags besides the usual ones; it is not sent anything yet.
+    pub fn spawn(&self, flags: &[&str]) -> Replica {
+        let service = format!("{}/outrigger:{}", self.system.name, self.balancer.port());
+        let usual = [
+            "--kubeconfig",
+            self.kubeconfig.to_str().unwrap(),
+            "--service",
+            &service,
+            "--owner",
+            "outrigger",
+        ];
+        let quick = [["--lease-duration", "6s"], ["--settling", "2s"], ["--drain", "0"]];
+        let quick = quick.iter().filter(|[flag, _]| !flags.contains(flag)).flatten();
+        let arguments: Vec<String> = usual
+            .iter()
+            .chain(quick)
+            .chain(flags)
+            .map(ToString::to_string)
+            .collect();
+        Replica::start(Path::new(OUTRIGGER), &arguments)
+    }
+
+    /// Starts as many replicas at once, and puts them behind the Service when they are ready.
+    pub async fn replicas(&mut self, count: usize, flags: &[&str]) {
+        let first = self.replicas.len();
+        let runtime = tokio::runtime::Handle::current();
+        let start = || {
+            let _context = runtime.enter();
+            self.spawn(flags)
+        };
+        let started: Vec<Replica> = std::thread::scope(|scope| {
+            let starting: Vec<_> = (0..count).map(|_| scope.spawn(start)).collect();
+            starting.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        self.replicas.extend(started);
+        for replica in &self.replicas[first..] {
+            replica.wait_until_ready().await;
+            self.balancer.add(replica.address());
+        }
+    }
+
+    /// As [`Stage::replicas`], and waits until the API server calls them.
+    pub async fn running(name: &str, count: usize, flags: &[&str]) -> Option<Stage> {
+        let mut stage = Stage::new(name).await?;
+        stage.replicas(count, flags).await;
+        stage.wait_until_called().await;
+        Some(stage)
+    }
+
+    /// Waits until all three configurations trust what is in the Secret, and a Pod that asks for its helper gets it.
+    pub async fn wait_until_called(&self) {
+        self.wait_for("the configurations", async || self.is_registered().await)
+            .await;
+        self.wait_for("a helper", async || self.app.dry_run(&asking()).await.has_helper())
+            .await;
+    }
+
+    /// Whether all three configurations trust all that the Secret says.
+    pub async fn is_registered(&self) -> bool {
+        let Some(secret) = self.secret().await else {
+            return false;
+        };
+        let trust = secret.trust();
+        for path in configurations() {
+            if self.bundle(&path).await.as_ref() != Some(&trust) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What a configuration trusts, as base64 of PEM.
+    pub async fn bundle(&self, path: &str) -> Option<String> {
+        let found = self.system.call("GET", path, None).await;
+        let bundle = &found.body["webhooks"][0]["clientConfig"]["caBundle"];
+        bundle.as_str().map(String::from)
+    }
+
+    /// The path of the Secret.
+    pub fn secret_path(&self) -> String {
+        self.system.path("secrets/outrigger-certificate")
+    }
+
+    pub async fn secret(&self) -> Option<Secret> {
+        let answer = self.system.call("GET", &self.secret_path(), None).await;
+        (answer.status == 200).then_some(Secret(answer.body))
+    }
+
+    /// Asks for a new authority.
+    pub async fn ask_for_rotation(&self) {
+        let ask = json!({"metadata": {"annotations": {"outrigger.dev/rotate": "now"}}});
+        self.system.merge(&self.secret_path(), &ask).await.object();
+    }
+
+    /// Who holds the lease.
+    pub async fn holder(&self) -> String {
+        let path = format!(
+            "/apis/coordination.k8s.io/v1/namespaces/{}/leases/outrigger-controller",
+            self.system.name
+        );
+        let lease = self.system.call("GET", &path, None).await;
+        lease.body["spec"]["holderIdentity"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// The place in [`Stage::replicas`] of the one that holds the lease; their identities begin with `r` and that number.
+    pub async fn leader(&self) -> usize {
+        let mut found = None;
+        self.wait_for("a leader", async || {
+            for (number, replica) in self.replicas.iter().enumerate() {
+                if is_leading(replica).await {
+                    found = Some(number);
+                }
+            }
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
+    /// Takes a replica away as a node that fails does: at once. The Service notices when it connects.
+    pub fn kill(&mut self, number: usize) -> Replica {
+        let replica = self.replicas.remove(number);
+        replica.signal("KILL");
+        replica
+    }
+
+    /// The sum of a metric over all replicas.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let mut sum = 0.0;
+        for replica in &self.replicas {
+            sum += replica.metric(name).await;
+        }
+        sum
+    }
+
+    /// Waits until it holds.
+    pub async fn wait_for(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !holds().await {
+            assert!(Instant::now() < end, "still no {what}:\n{}", self.logs());
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The logs of all replicas that still run.
+    pub fn logs(&self) -> String {
+        let logs = self.replicas.iter().map(|replica| replica.log().join("\n"));
+        logs.collect::<Vec<_>>().join("\n---\n")
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // Whatever a test is about: nobody lacked a right.
+        let logs = self.logs();
+        if !std::thread::panicking() {
+            assert!(!logs.to_lowercase().contains("forbidden"), "{logs}");
+        }
+    }
+}
+
+async fn is_leading(replica: &Replica) -> bool {
+    replica.metric("outrigger_leads").await == 1.0
+}
+
+/// A Pod that asks for its helper.
+pub fn asking() -> Value {
+    json!({
+        "metadata": {"generateName": "web-", "annotations": {"outrigger.dev/inject": HELPER}},
+        "spec": {"containers": [{"name": "app", "image": "registry.test/app:1"}]},
+    })
+}
+
+/// Whether there is a Pod, and its helper in it.
+pub trait HasHelper {
+    fn has_helper(&self) -> bool;
+}
+
+impl HasHelper for Answer {
+    fn has_helper(&self) -> bool {
+        let lists = ["initContainers", "containers"].map(|list| self.body["spec"][list].as_array());
+        let mut containers = lists.into_iter().flatten().flatten();
+        self.status == 201 && containers.any(|container| container["name"] == HELPER)
+    }
+}
+
+/// A Secret as it was read.
+pub struct Secret(pub Value);
+
+impl Secret {
+    /// An entry, as text.
+    pub fn text(&self, key: &str) -> String {
+        let base64 = self.0["data"][key].clone();
+        let bytes = serde_json::from_value::<Option<k8s_openapi::ByteString>>(base64).unwrap();
+        String::from_utf8(bytes.map(|bytes| bytes.0).unwrap_or_default()).unwrap()
+    }
+
+    /// The authority that signs.
+    pub fn signer(&self) -> String {
+        let (first, _) = self
+            .text("ca.crt")
+            .split_once("-----END")
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .unwrap();
+        first.trim().to_owned()
+    }
+
+    /// All that is to be trusted, as base64 of PEM.
+    pub fn trust(&self) -> String {
+        let text = self.text("ca.crt") + &self.text("next.crt");
+        base64(&text)
+    }
+}
+
+pub fn base64(text: &str) -> String {
+    let value = serde_json::to_value(k8s_openapi::ByteString(text.as_bytes().to_vec())).unwrap();
+    value.as_str().unwrap().to_owned()
+}
+
+pub fn from_base64(text: &str) -> String {
+    let bytes: k8s_openapi::ByteString = serde_json::from_value(json!(text)).unwrap();
+    String::from_utf8(bytes.0).unwrap()
+}
+
+/// Runs kubectl, which must succeed.
+pub async fn kubectl(namespace: &Namespace, arguments: &[&str], input: Option<String>) -> String {
+    let output = namespace.kubectl_with(arguments, input).await;
+    assert!(output.success, "{}", output.stderr);
+    output.stdout
+}
+
+/// Applies the rights that the operations page lists, for this namespace; returns a kubeconfig of who has them.
+async fn grant(system: &Namespace) -> PathBuf {
+    let page = outrigger_harness::rundir::workspace().join("docs/operations.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks = page
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
+    let roles: Vec<&str> = blocks
+        .filter(|block| block.contains("rbac.authorization.k8s.io"))
+        .collect();
+    let roles = roles.join("---\n").replace("outrigger-system", &system.name);
+    assert!(
+        roles.contains("kind: ClusterRole\n") && roles.contains("kind: Role\n"),
+        "{roles}"
+    );
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    kubectl(system, &apply, Some(roles)).await;
+    kubectl(system, &["create", "serviceaccount", "outrigger"], None).await;
+    let account = format!("--serviceaccount={}:outrigger", system.name);
+    let cluster = [
+        "create",
+        "clusterrolebinding",
+        &system.name,
+        "--clusterrole=outrigger",
+        &account,
+    ];
+    kubectl(system, &cluster, None).await;
+    kubectl(
+        system,
+        &["create", "rolebinding", "outrigger", "--role=outrigger", &account],
+        None,
+    )
+    .await;
+    let token = kubectl(system, &["create", "token", "outrigger"], None).await;
+    system.cluster().kubeconfig_with_token(token.trim(), &system.name)
+}
