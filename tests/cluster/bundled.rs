@@ -20,6 +20,7 @@ const PARAMETERS: &[(&str, &str)] = &[
     ),
     ("scatter-gather.outrigger.dev/shards", "statefulset:leaf:3"),
     ("scatter-gather.outrigger.dev/replicas", "dns:{shard}.leaf:8080"),
+    ("work-queue.outrigger.dev/queue", "orders"),
 ];
 
 /// The folders under `policies/` and their policies, by name.

@@ -155,8 +155,28 @@ fn decode(manifest: &Value) -> Result<(), String> {
         "MutatingWebhookConfiguration" => is::<admission::MutatingWebhookConfiguration>(manifest),
         // A real API server reads these, in tests/cluster/client_certificates.rs.
         "AdmissionConfiguration" | "Config" => Ok(()),
+        "ScaledObject" => scaled_object(manifest),
         kind => Err(format!("no test knows kind {kind:?}")),
     }
+}
+
+/// What KEDA's documentation demands of its scaler for JetStream.
+fn scaled_object(manifest: &Value) -> Result<(), String> {
+    let spec = &manifest["spec"];
+    let trigger = &spec["triggers"][0];
+    let given = |name: &str| trigger["metadata"][name].is_string();
+    let needed = [
+        "natsServerMonitoringEndpoint",
+        "account",
+        "stream",
+        "consumer",
+        "lagThreshold",
+    ];
+    let good = spec["scaleTargetRef"]["name"].is_string()
+        && trigger["type"] == "nats-jetstream"
+        && needed.into_iter().all(given);
+    good.then_some(())
+        .ok_or_else(|| "the scaler lacks something".to_owned())
 }
 
 /// The names of the folders of `policies/`.

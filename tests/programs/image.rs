@@ -295,6 +295,7 @@ fn the_policies_images_are_stages_with_the_version_of_the_sources() {
         ("memcached", "twemproxy"),
         ("leader-elector", "runtime"),
         ("scatter-gather", "runtime"),
+        ("work-queue", "runtime"),
     ] {
         the_image_is_the_stage(policy, stage);
     }

@@ -26,3 +26,4 @@ mod scatter_gather;
 mod shards;
 #[path = "../../engine/tests/support/mod.rs"]
 mod support;
+mod work_queue;

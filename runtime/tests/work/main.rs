@@ -14,6 +14,7 @@ mod files;
 mod flags;
 mod items;
 mod queue;
+mod readme;
 mod retries;
 mod stopping;
 mod streams;
