@@ -116,8 +116,8 @@ impl Entry<'_> {
 
     fn name(&self) -> String {
         match &*self.creation.name {
-            "" => format!("{}*", self.creation.pod.generate_name()),
-            name => name.to_owned(),
+            "" => format!("{}*", review::shown(self.creation.pod.generate_name())),
+            name => review::shown(name).to_owned(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What there is to say about a workload: what the Pods of its template will meet, and which annotations are in the wrong
 //! place. It reads only what it needs of the object, and knows nothing of requests.
-use super::review::{Change, Operation, ReviewError};
+use super::review::{self, Change, Operation, ReviewError};
 use crate::manifest::{WorkloadKind, as_created};
 use outrigger_engine::{Admission, PodRequest, PodView, Text, Verdict, is_for_pods};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
@@ -9,6 +9,9 @@ use std::{collections::BTreeSet, fmt};
 
 /// As many annotations in the wrong place as anybody reads of.
 const MAX_KEYS: usize = 8;
+
+/// As many as are looked at.
+const MAX_KEYS_READ: usize = 256;
 
 /// An object that Pods will be made of.
 pub(super) struct Workload<'a> {
@@ -102,7 +105,7 @@ impl<'a> Workload<'a> {
     ) -> Vec<String> {
         let owner = self.kind.owner(&self.name());
         let object = || {
-            let pod = serde_json::from_str(json.get()).ok()?;
+            let pod = review::value(json).ok()?;
             Some(as_created(pod, owner.as_ref(), self.namespace))
         };
         let admission = admit(&PodRequest {
@@ -149,8 +152,8 @@ impl<'a> Workload<'a> {
     fn name(&self) -> String {
         let metadata = &self.new.metadata;
         match &*metadata.name {
-            "" => format!("{}*", &*metadata.generate_name),
-            name => name.to_owned(),
+            "" => format!("{}*", review::shown(&metadata.generate_name)),
+            name => review::shown(name).to_owned(),
         }
     }
 }
@@ -196,7 +199,7 @@ impl Metadata<'_> {
     }
 }
 
-/// Keys of annotations that say something on Pods.
+/// Keys of annotations that say something on Pods, the first ones: each is looked for in the template.
 struct KeysForPods(Vec<String>);
 
 impl<'de> Deserialize<'de> for KeysForPods {
@@ -210,7 +213,7 @@ impl<'de> Deserialize<'de> for KeysForPods {
             fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<KeysForPods, A::Error> {
                 let mut keys = Vec::new();
                 while let Some((key, IgnoredAny)) = entries.next_entry::<Text<'de>, IgnoredAny>()? {
-                    if is_for_pods(&key) {
+                    if keys.len() < MAX_KEYS_READ && is_for_pods(&key) {
                         keys.push(key.to_string());
                     }
                 }

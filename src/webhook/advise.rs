@@ -51,9 +51,9 @@ impl Webhook {
         });
         tracing::debug!(
             uid = &*review.uid,
-            namespace = &*review.namespace,
-            kind = &*review.kind.1,
-            name = &*review.name,
+            namespace = review::shown(&review.namespace),
+            kind = review::shown(&review.kind.1),
+            name = review::shown(&review.name),
             warnings = warnings.len(),
             "advised about a workload"
         );

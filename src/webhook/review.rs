@@ -3,13 +3,28 @@
 //! Only what an answer depends on is read, and `dryRun`: the answer is the same, but nobody is told of it. `userInfo` is not
 //! (it is a claim of the caller). It knows nothing about policies, HTTP or metrics.
 mod change;
+mod value;
 
 pub use change::{Change, Operation, read_change};
+pub use value::value;
 
 use outrigger_engine::{Namespace, PodView, Text};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use std::{fmt, marker::PhantomData};
+
+/// Bytes of `request.uid`, which stands in each answer and each line of the log; an API server's has 36.
+const LONGEST_UID: usize = 128;
+/// Characters of the name of an object.
+const LONGEST_NAME: usize = 253;
+
+/// A name as it can stand in a log or a message: whoever sends a review can send any.
+pub fn shown(name: &str) -> &str {
+    match name.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => &name[..end],
+        None => name,
+    }
+}
 
 /// What the API server asks.
 #[derive(Debug)]
@@ -68,9 +83,12 @@ pub enum ReviewError {
     /// A field that must be there is not.
     #[error("{0} is missing; send the AdmissionReview as the API server does")]
     Missing(&'static str),
-    /// Larger than the API server could store.
-    #[error("a policy has more than {0} bytes; make it smaller")]
-    LargePolicy(usize),
+    /// More than any object has that people write.
+    #[error("the object has more than {0} values; make it smaller")]
+    TooManyValues(usize),
+    /// Longer than any that an API server makes.
+    #[error("request.uid has more than {0} bytes; send the AdmissionReview as the API server does")]
+    LongUid(usize),
     /// Not the name of a namespace.
     #[error(
         "request.namespace is not the name of a namespace; it has 1 to 63 of a-z, 0-9 and -, and begins and ends with \
@@ -106,13 +124,10 @@ fn text(body: &[u8]) -> Result<&str, ReviewError> {
 }
 
 /// `request.object` as a value, by a second pass over a body that [`read`] has accepted; `None` when it is nested too
-/// deeply.
+/// deeply, or has too many values.
 pub fn object(body: &[u8]) -> Option<Value> {
-    serde_json::from_slice::<Envelope<'_, Value>>(body)
-        .ok()?
-        .request?
-        .0
-        .object
+    let envelope = serde_json::from_slice::<Envelope<'_, &RawValue>>(body).ok()?;
+    value(envelope.request?.0.object?).ok()
 }
 
 /// A JSON object. A derived struct alone would also be read from an array of its fields, which Go does not accept.
@@ -200,6 +215,9 @@ impl<'a, O, P> Envelope<'a, O, P> {
         let Object(request) = self.request.ok_or(ReviewError::Missing("request"))?;
         if request.uid.is_empty() {
             return Err(ReviewError::Missing("request.uid"));
+        }
+        if request.uid.len() > LONGEST_UID {
+            return Err(ReviewError::LongUid(LONGEST_UID));
         }
         Ok(request)
     }

@@ -5,7 +5,7 @@ use super::{
     Webhook, answer,
     limits::{Accepted, Rejection},
     look::{failed, json},
-    review::{self, Operation, ReviewError},
+    review::{self, Operation, ReviewError, value},
 };
 use crate::observe::metrics::Opinion;
 use axum::{
@@ -17,11 +17,7 @@ use outrigger_engine::{
     change::{self, Change},
     policy::{CLUSTER_PLURAL, GROUP, NAMESPACED_PLURAL},
 };
-use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
-
-/// Bytes of a policy, above what etcd takes. A document becomes many times as large once it is read.
-const LARGEST: usize = 2 << 20;
 
 /// `POST /validate`.
 pub(super) async fn validate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
@@ -72,7 +68,7 @@ struct Judged {
 
 fn judge(body: &[u8], snapshot: &Snapshot) -> Result<Judged, Rejection> {
     let review = review::read_change(body)?;
-    let (namespace, name) = (&*review.namespace, &*review.name);
+    let (namespace, name) = (review::shown(&review.namespace), review::shown(&review.name));
     Ok(Judged {
         uid: review.uid.to_string(),
         about: format!("{namespace}/{name}").trim_start_matches('/').to_owned(),
@@ -86,21 +82,14 @@ fn opinion(review: &review::Change<'_>, snapshot: &Snapshot) -> Result<change::O
     if **group != *GROUP || ![CLUSTER_PLURAL, NAMESPACED_PLURAL].contains(&&**resource) || !part.is_empty() {
         return Ok(change::Opinion::default());
     }
-    let new = || review.object().and_then(document);
-    let old = || review.old_object().and_then(document);
+    let new = || review.object().and_then(value);
+    let old = || review.old_object().and_then(value);
     Ok(match review.operation {
         Operation::Create => change::judge(Change::Created(&new()?), snapshot),
         Operation::Update => change::judge(Change::Updated(&old()?, &new()?), snapshot),
         Operation::Delete => change::judge(Change::Deleted(&old()?), snapshot),
         Operation::Other => change::Opinion::default(),
     })
-}
-
-fn document(json: &RawValue) -> Result<Value, ReviewError> {
-    if json.get().len() > LARGEST {
-        return Err(ReviewError::LargePolicy(LARGEST));
-    }
-    Ok(serde_json::from_str(json.get())?)
 }
 
 /// A line for each error.

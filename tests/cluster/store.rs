@@ -189,6 +189,88 @@ async fn a_policy_that_cannot_be_is_refused_with_all_its_errors_and_warned_of_cl
 }
 
 #[tokio::test]
+async fn a_tenant_cannot_keep_an_admins_policy_out_by_claiming_its_port_or_its_name_first() {
+    let Some(scene) = stage::scene("veto").await else {
+        return;
+    };
+    let with_port = |kind, name: &str, container: &str| {
+        let mut policy = policy(kind, name, "helper:1");
+        policy["spec"]["sidecars"][0]["container"]["name"] = container.into();
+        policy["spec"]["sidecars"][0]["container"]["ports"] = json!([{"containerPort": 9113}]);
+        policy
+    };
+    let (theirs, ours) = (scene.name("theirs"), scene.name("ours"));
+    let path = own(&scene.namespace.name);
+    for name in [&theirs, &ours] {
+        let tenants = with_port("InjectionPolicy", name, "helper");
+        scene.namespace.call("POST", &path, Some(&tenants)).await.object();
+        scene.wait_for(name, "helper:1").await;
+    }
+    let answer = scene.put(&with_port("ClusterInjectionPolicy", &ours, "ours")).await;
+    let warnings = answer.warnings.join("\n");
+    for part in [
+        "over port 9113/TCP",
+        "takes the place of InjectionPolicies of that name",
+    ] {
+        assert!(warnings.contains(part), "{part} is not in {warnings}");
+    }
+    answer.object();
+    // And it is the admin's that is meant by its name, and that comes first where both are asked for.
+    scene.wait_for(&ours, "no helper").await;
+    let refused = scene
+        .namespace
+        .dry_run(&crate::pods::asking(&format!("{theirs},{ours}")))
+        .await;
+    let message = refused.message();
+    assert!(
+        message.contains(&format!("policy \"{theirs}\": ")) && !message.contains(&format!("policy \"{ours}\": ")),
+        "{message}"
+    );
+    scene.delete(&ours).await;
+}
+
+#[tokio::test]
+async fn who_deletes_a_policy_is_told_how_many_pods_carry_it_if_somebody_counts() {
+    let Some(scene) = stage::scene("farewell").await else {
+        return;
+    };
+    for (name, injected, expected) in [
+        (
+            scene.name("uncounted"),
+            None,
+            "how many Pods carry it is not known here",
+        ),
+        (scene.name("unused"), Some(0), "no running Pod carries it"),
+        (
+            scene.name("used"),
+            Some(3),
+            "3 running Pods carry it and keep it until they are replaced",
+        ),
+    ] {
+        scene
+            .put(&policy("ClusterInjectionPolicy", &name, "helper:1"))
+            .await
+            .object();
+        if let Some(injected) = injected {
+            let status = json!({"status": {"injected": injected}});
+            scene
+                .namespace
+                .merge(&format!("{CLUSTER}/{name}/status"), &status)
+                .await
+                .object();
+        }
+        let deleted = scene.namespace.kubectl(&["delete", "cinj", &name], None).await;
+        for part in [expected, "Pods that name it will be refused"] {
+            assert!(
+                deleted.success && deleted.stderr.contains(part),
+                "{part} is not in {}",
+                deleted.stderr
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_documented_permissions_are_enough_and_no_more_are_used() {
     let Some(namespace) = stage::namespace("least").await else {
         return;

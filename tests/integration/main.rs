@@ -9,6 +9,7 @@
 
 mod advise;
 mod api_server;
+mod attack;
 mod bad_input;
 mod certificates;
 mod client;

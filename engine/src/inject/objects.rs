@@ -63,11 +63,10 @@ impl<'a> Objects<'a> {
                 (self.strip)(&mut pod);
                 Some(pod)
             });
-            scope = scope.object(
-                original
-                    .as_ref()
-                    .ok_or("the Pod's JSON cannot be read as a whole; it is nested too deeply")?,
-            );
+            scope =
+                scope.object(original.as_ref().ok_or(
+                    "the Pod's JSON cannot be read as a whole; it is nested too deeply, or has too many values",
+                )?);
         }
         if uses.namespace_object {
             let namespace = self.namespace;
