@@ -83,7 +83,7 @@ fn documented() -> BTreeSet<Permission> {
         .lines()
         .skip_while(|line| *line != "| API group | resource | names | verbs | why |");
     let rows = rows.skip(2).take_while(|line| line.starts_with('|'));
-    let permission = |row: &str| {
+    let permissions = |row: &str| {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         let code = |cell: &str| {
             let tokens = cell.split('`').skip(1).step_by(2);
@@ -97,9 +97,17 @@ fn documented() -> BTreeSet<Permission> {
                 None => format!("{resource}.{group}"),
             },
         };
-        (resource, one(cells[2]), code(cells[3]))
+        // kubectl has a row for each name.
+        let mut names = code(cells[2]);
+        if names.is_empty() {
+            names.insert(String::new());
+        }
+        let verbs = code(cells[3]);
+        names
+            .into_iter()
+            .map(move |name| (resource.clone(), name, verbs.clone()))
     };
-    rows.map(permission).collect()
+    rows.flat_map(permissions).collect()
 }
 
 #[tokio::test]
