@@ -62,8 +62,9 @@ impl<'a> Start<'a> {
         let log = directory.path().join("log");
         let child = Command::new(PROGRAM)
             .args(["elect", "--listen=127.0.0.1:0", "--log-format=json", "--pod", self.pod])
-            .args(self.arguments)
+            .args(&self.arguments)
             .env_clear()
+            .envs(without_authorities(&self.arguments, directory.path()))
             .envs(self.environment)
             .stderr(File::create(&log).unwrap())
             .spawn()
@@ -144,4 +145,15 @@ pub fn leader(electors: &[Elector]) -> usize {
     eventually("somebody leads", || {
         electors.iter().position(|elector| elector.leads("/"))
     })
+}
+
+/// In a Pod's image there are no authorities of the system's own: there, only those of the service account are.
+fn without_authorities(arguments: &[String], empty: &Path) -> Vec<(&'static str, PathBuf)> {
+    match arguments.iter().any(|argument| argument.starts_with("--kubeconfig")) {
+        true => Vec::new(),
+        false => vec![
+            ("SSL_CERT_FILE", "/dev/null".into()),
+            ("SSL_CERT_DIR", empty.to_owned()),
+        ],
+    }
 }

@@ -20,8 +20,9 @@ fn every_default_port_is_in_the_table() {
             let default = text
                 .split_once("[default: ")
                 .and_then(|(_, rest)| rest.split(']').next());
-            // A URL of somebody else is none of them.
-            let port = default.and_then(|default| default.rsplit_once(':')?.1.parse::<u16>().ok());
+            // A URL leads to somebody else's port.
+            let address = default.filter(|default| !default.contains("://"));
+            let port = address.and_then(|address| address.rsplit_once(':')?.1.parse::<u16>().ok());
             let Some(port) = port else { continue };
             let setting = format!("`outrigger-runtime {command} --{flag}`");
             let row = table.lines().find(|line| line.starts_with(&format!("| {port} |")));
