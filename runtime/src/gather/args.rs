@@ -50,7 +50,7 @@ pub struct ShardArgs {
     #[arg(long, env = "OUTRIGGER_SHARDS", value_name = "SHARDS")]
     pub shards: Shards,
     /// Where the replicas of a shard are, for all that do not say so themselves: HOST:PORT, several with |; dns:HOST:PORT; or
-    /// endpoints:SERVICE[.NAMESPACE][/POD]:PORT; {shard} stands for the shard's name
+    /// `endpoints:SERVICE[.NAMESPACE][/POD]:PORT`; {shard} stands for the shard's name
     #[arg(long, env = "OUTRIGGER_REPLICAS", value_name = "TEMPLATE")]
     pub replicas: Option<Template>,
     /// The name server to ask, instead of those of /etc/resolv.conf

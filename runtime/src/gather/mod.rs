@@ -1,7 +1,7 @@
 //! `outrigger-runtime gather`: the root of scatter/gather. Clients send a request here; every shard gets it; their answers are
 //! merged, by a container on localhost or in a simple way, and what is missing is told.
 //!
-//! [`root`] is the path of one request. A shard is declared by flags and never forgotten; where its replicas are at present is
+//! [`mod@root`] is the path of one request. A shard is declared by flags and never forgotten; where its replicas are at present is
 //! [`discovery`]'s concern.
 mod answer;
 mod args;

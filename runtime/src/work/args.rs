@@ -63,7 +63,7 @@ pub struct HandingArgs {
     /// Where each item is posted to
     #[arg(long, env = "OUTRIGGER_WORK_APPLICATION", value_name = "URL", value_parser = application)]
     pub application: Option<Uri>,
-    /// Hand items over as files below this directory, instead: in/<id>, out/<id> and failed/<id>
+    /// Hand items over as files below this directory, instead: `in/<id>`, `out/<id>` and `failed/<id>`
     #[arg(
         long,
         env = "OUTRIGGER_WORK_FILES",
@@ -113,16 +113,16 @@ pub struct StreamArgs {
     /// Stream of the items; default: the queue's name
     #[arg(long, env = "OUTRIGGER_WORK_STREAM", value_name = "NAME", value_parser = name)]
     pub stream: Option<String>,
-    /// Subject of the items; default: <queue>.items
+    /// Subject of the items; default: `<queue>.items`
     #[arg(long, env = "OUTRIGGER_WORK_SUBJECT", value_name = "SUBJECT", value_parser = subject)]
     pub subject: Option<String>,
     /// The durable consumer that all workers share
     #[arg(long, env = "OUTRIGGER_WORK_CONSUMER", value_name = "NAME", default_value = "workers", value_parser = name)]
     pub consumer: String,
-    /// Stream of the results; default: <queue>-results
+    /// Stream of the results; default: `<queue>-results`
     #[arg(long, env = "OUTRIGGER_WORK_RESULTS_STREAM", value_name = "NAME", value_parser = name)]
     pub results_stream: Option<String>,
-    /// Subject of the results; default: <queue>.results
+    /// Subject of the results; default: `<queue>.results`
     #[arg(long, env = "OUTRIGGER_WORK_RESULTS_SUBJECT", value_name = "SUBJECT", value_parser = subject)]
     pub results_subject: Option<String>,
     /// An item that is not heard of for so long is given to another worker; in progress is told three times as often

@@ -1,7 +1,7 @@
 //! Objects that should be as we say: applied, watched, and repaired when somebody changes or deletes them.
 //!
 //! Server-side apply as one field manager. What is compared is what we say and no more: fields, list entries and
-//! exclusions that others add are theirs and stay ([`mod@compare`]). Repairs go at a pace ([`pace`]), so that two who want
+//! exclusions that others add are theirs and stay (`compare`). Repairs go at a pace (`pace`), so that two who want
 //! different things do not wear out the API server. What the objects are about is not known here.
 mod compare;
 mod pace;

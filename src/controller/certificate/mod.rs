@@ -1,8 +1,8 @@
 //! The certificate that all replicas share: an authority of our own and a leaf, in one Secret.
 //!
 //! The Secret is read through the API, not from a mount, which would lag behind by a minute. Every replica serves its leaf
-//! ([`follower`]); the leader renews what is in it ([`keeper`]) by steps that another leader can go on with
-//! ([`plan`]).
+//! (`follower`); the leader renews what is in it (`keeper`) by steps that another leader can go on with
+//! (`plan`).
 mod content;
 mod follower;
 mod keeper;

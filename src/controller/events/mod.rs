@@ -1,7 +1,7 @@
 //! Sends Events (events.k8s.io/v1): what happens again is counted in the Event that is there, not sent anew.
 //!
 //! Every replica sends those of the calls that it answered. What is sent is bounded in three ways: by the queue, for each
-//! object ([`series`]), and for the API server ([`Pace`]).
+//! object (`series`), and for the API server ([`Pace`]).
 mod series;
 
 use super::{

@@ -2,7 +2,7 @@
 //! have one, does not pass without it while Outrigger is away.
 //!
 //! [`Guard::of`] makes them from the policies that are served: values in, values out. Two objects with fixed names, each
-//! with a binding of the same name: [`requested`] is about Pods that name a policy, [`required`] about those that a
+//! with a binding of the same name: `requested` is about Pods that name a policy, `required` about those that a
 //! `Required` policy selects. Both also keep from later changes what they go by.
 //!
 //! **Architecture Invariant:** a Pod that neither asks for a policy nor has to have one passes, whatever the policies say.

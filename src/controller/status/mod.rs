@@ -1,7 +1,7 @@
 //! The status of policies, which the leader writes.
 //!
-//! [`writer`] says what it should be, from what the watches have seen (`store/cluster/observed.rs`), from what the replicas
-//! tell each other ([`replicas`]), and from the Pods that run ([`pods`]); and writes it where it is not so yet. What a status
+//! `writer` says what it should be, from what the watches have seen (`store/cluster/observed.rs`), from what the replicas
+//! tell each other ([`replicas`]), and from the Pods that run (`pods`); and writes it where it is not so yet. What a status
 //! says of a policy is the engine's business.
 mod pods;
 mod queue;
