@@ -40,6 +40,15 @@ pub fn configurations() -> [String; 3] {
     .map(|(kind, name)| format!("{REGISTRATIONS}/{kind}webhookconfigurations/{name}"))
 }
 
+/// The paths of the guard's policies and bindings.
+fn guard() -> impl Iterator<Item = String> {
+    let kinds = ["validatingadmissionpolicybindings", "validatingadmissionpolicies"];
+    let names = ["outrigger-requested", "outrigger-required"];
+    kinds
+        .into_iter()
+        .flat_map(move |kind| names.map(|name| format!("{REGISTRATIONS}/{kind}/{name}")))
+}
+
 impl Stage {
     /// All that an installation brings, but no replica. `None`: no API server here, and that has been said.
     pub async fn new(name: &str) -> Option<Stage> {
@@ -47,8 +56,14 @@ impl Stage {
         let turn = TURN.lock().await;
         let system = cluster.namespace(&format!("{name}-system"), json!({})).await;
         let app = cluster.namespace(&format!("{name}-app"), json!({})).await;
-        for path in configurations() {
+        // What the test before has left behind is about namespaces of its own.
+        for path in configurations().into_iter().chain(guard()) {
             system.call("DELETE", &path, None).await;
+        }
+        let begin = Instant::now();
+        while system.dry_run(&asking()).await.status != 201 {
+            assert!(begin.elapsed() < PATIENCE, "what was deleted is still in effect");
+            sleep(Duration::from_millis(50)).await;
         }
         let crds = outrigger::crds::yaml().unwrap();
         kubectl(&system, &["apply", "--server-side", "-f", "-"], Some(crds)).await;
