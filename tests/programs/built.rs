@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
+/// By its path: what it starts gets no PATH.
+const CHROOT: &str = "/usr/sbin/chroot";
+
 /// buildah, with images of its own.
 struct Builder {
     program: PathBuf,
@@ -132,7 +135,7 @@ impl Image {
 
     /// What the program prints; it must end well.
     fn run(&self, arguments: &[&str], input: &str) -> String {
-        let mut command = Command::new("chroot");
+        let mut command = Command::new(CHROOT);
         command
             .args(self.entered(arguments))
             .env_clear()
@@ -152,7 +155,7 @@ impl Image {
     fn start(&self, arguments: &[&str], log: &Path) -> Kept {
         let log = fs::File::create(log).unwrap();
         let program = Program {
-            path: Path::new("/usr/sbin/chroot"),
+            path: Path::new(CHROOT),
             arguments: self.entered(arguments),
             stdout: Stdio::null(),
             stderr: log.into(),
@@ -210,7 +213,7 @@ fn the_images_hold_programs_that_need_nothing_else_and_run_as_their_user() {
         "metadata": {"name": "web", "annotations": {"outrigger.dev/inject": "log-saver"}},
         "spec": {"containers": [{"name": "web", "image": "nginx"}]}});
     let injected = webhook.run(&["inject", "--policies", "/policies", "-f", "-"], &pod.to_string());
-    assert!(injected.contains("name: log-saver"), "{injected}");
+    assert!(injected.contains(r#""name":"log-saver""#), "{injected}");
 
     // What a cluster mounts.
     let directory = TempDir::new().unwrap();
