@@ -1,8 +1,9 @@
 # What a developer types. `make test` is the whole suite; nothing in it is left out silently.
 
 # What the tests run besides Rust: the tour of the README (curl, jq), a C compiler for ring, Go for the API server, what the
-# bundled policies are about, and for the images buildah and a linter from PyPI.
-PACKAGES := gcc libc6-dev make curl jq openssl git patch procps nutcracker memcached nginx prometheus-nginx-exporter buildah python3 python3-venv
+# bundled policies are about, for the images buildah and a linter from PyPI, and what a whole node is made of.
+PACKAGES := gcc libc6-dev make curl jq openssl git patch procps nutcracker memcached nginx prometheus-nginx-exporter buildah python3 python3-venv \
+    containerd runc containernetworking-plugins busybox-static iptables conntrack iproute2 util-linux prometheus
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 GO_NEEDED := 1.26
 
@@ -37,9 +38,7 @@ check:
 	cargo deny --all-features check
 
 bench:
-	cargo bench --locked --bench engine
-	cargo bench --locked --bench admission
-	cargo bench --locked --package outrigger-runtime --bench gather --bench work
+	cargo bench --locked --workspace --bench engine --bench admission --bench gather --bench work
 
 # Tries other injectors beside Outrigger: tests/comparison/README.md. Builds them with Go, which takes minutes the first time.
 COMPARISON := $(TARGET)/comparison

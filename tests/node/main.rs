@@ -7,5 +7,15 @@
     reason = "that is how a test fails"
 )]
 
+mod content_sync;
+mod images;
+mod injector;
+mod installed;
+mod leader_elector;
+mod log_saver;
+mod memcached;
+mod nginx_metrics;
 mod room;
+mod scatter_gather;
+mod stand_in;
 mod works;

@@ -14,9 +14,17 @@ pub struct Room {
 }
 
 impl Room {
-    /// A new namespace whose name begins so; `None`: no node here, and that has been said.
+    /// A new namespace whose name begins so, on a node with Outrigger; `None`: no node here, and that has been said.
+    pub async fn with_outrigger(name: &str) -> Option<Room> {
+        Room::on(crate::installed::node().await?, name).await
+    }
+
+    /// A new namespace on a node that may have nothing else yet.
     pub async fn new(name: &str) -> Option<Room> {
-        let node = Node::shared()?;
+        Room::on(Node::shared()?, name).await
+    }
+
+    async fn on(node: &'static Node, name: &str) -> Option<Room> {
         let number = ROOMS.fetch_add(1, Ordering::Relaxed);
         let room = Room {
             node,

@@ -4,7 +4,7 @@ use crate::room::Room;
 const POD: &str = r#"
 apiVersion: v1
 kind: Pod
-metadata: {name: web, labels: {app: web}}
+metadata: {name: server, labels: {app: web}}
 spec:
   containers:
     - name: web
@@ -25,9 +25,9 @@ async fn a_pod_runs_says_something_and_is_found_by_the_name_of_its_service() {
         return;
     };
     room.apply(POD).await;
-    room.ready("web").await;
-    room.until(&["logs", "web"], |log| log == "begun\n").await;
+    room.ready("server").await;
+    room.until(&["logs", "server"], |log| log == "begun\n").await;
     let get = "timeout 3 wget -qO- http://web/";
-    room.until(&["exec", "web", "--", "sh", "-c", get], |page| page == "web\n")
+    room.until(&["exec", "server", "--", "sh", "-c", get], |page| page == "server\n")
         .await;
 }

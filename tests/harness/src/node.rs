@@ -156,6 +156,13 @@ impl Node {
         run.go(arguments, input).await
     }
 
+    /// A program of this machine, inside the node's network.
+    pub fn inside(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg("--net=/run/netns/outrigger").arg(program);
+        command
+    }
+
     /// The way to its API server from this machine.
     pub fn kubeconfig(&self) -> PathBuf {
         self.run.join("kubeconfig-host")
