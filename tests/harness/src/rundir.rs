@@ -3,19 +3,27 @@ use anyhow::{Context, Result};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+/// What Cargo writes into its target directory: the tag only where it makes the directory itself.
+const MARKS: [&str; 2] = ["CACHEDIR.TAG", ".rustc_info.json"];
+
 /// Cargo's target directory, found from the test binary that lies in it.
 pub fn target() -> PathBuf {
     let binary = std::env::current_exe().unwrap_or_default();
-    let marked = binary.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
+    let is_marked = |dir: &&Path| MARKS.iter().any(|mark| dir.join(mark).exists());
+    let marked = binary.ancestors().find(is_marked);
     marked.map_or_else(|| workspace().join("target"), Path::to_path_buf)
 }
 
-/// The root of the sources.
+/// The root of the sources, without `..` in it: the kubelet takes no such path.
 pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .components()
-        .collect()
+    let harness = Path::new(env!("CARGO_MANIFEST_DIR"));
+    harness.ancestors().nth(2).unwrap_or(harness).to_path_buf()
+}
+
+#[test]
+fn the_root_is_the_one_that_holds_the_lock_file() {
+    assert!(workspace().join("Cargo.lock").exists());
+    assert!(workspace().components().all(|part| part.as_os_str() != ".."));
 }
 
 /// A directory for this test process. It stays when the process ends, so that its logs can be read, and is removed by
