@@ -2,6 +2,10 @@
 use clap::Parser;
 use std::process::ExitCode;
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     outrigger::cli::run(outrigger::cli::Args::parse())
 }

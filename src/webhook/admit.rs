@@ -98,19 +98,20 @@ struct Entry<'a> {
     micros: u128,
 }
 
-// What a caller can choose is logged as a string, never by its Display: so text lines show it in quotes and escaped.
+// What a caller can choose is logged as a string, never by its Display: so text lines show it in quotes and escaped. The
+// name of the namespace has been checked.
 impl Entry<'_> {
     fn info(&self) {
         tracing::info!(
-            uid = self.uid, namespace = &*self.creation.namespace, name = self.name(), operation = "CREATE",
-            outcome = self.outcome.as_str(), policies = %Policies(self.decisions), micros = self.micros, "answered"
+            uid = self.uid, namespace = %self.creation.namespace, name = self.name(), operation = %"CREATE",
+            outcome = %self.outcome.as_str(), policies = %Policies(self.decisions), micros = self.micros, "answered"
         );
     }
 
     fn debug(&self) {
         tracing::debug!(
-            uid = self.uid, namespace = &*self.creation.namespace, name = self.name(), operation = "CREATE",
-            outcome = self.outcome.as_str(), policies = %Policies(self.decisions), micros = self.micros, "answered"
+            uid = self.uid, namespace = %self.creation.namespace, name = self.name(), operation = %"CREATE",
+            outcome = %self.outcome.as_str(), policies = %Policies(self.decisions), micros = self.micros, "answered"
         );
     }
 

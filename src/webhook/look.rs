@@ -70,13 +70,19 @@ impl Webhook {
         decided
     }
 
-    /// Counts what is not answered with a review.
+    /// Counts what is not answered with a review. While the process is stopping, the caller is told to close the connection:
+    /// it opens its next one to another replica, instead of meeting the end of this one.
     pub(super) fn respond(&self, answer: Result<Response, Rejection>) -> Response {
-        answer.unwrap_or_else(|rejection| {
+        let mut response = answer.unwrap_or_else(|rejection| {
             self.metrics.rejected(rejection.reason());
             tracing::debug!(reason = rejection.reason(), "rejected a request");
             rejection.into_response()
-        })
+        });
+        if self.health.as_ref().is_some_and(|health| health.is_stopping()) {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
     }
 }
 

@@ -22,10 +22,8 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, Uri, header},
-    middleware,
-    response::Response,
+    extract::Request,
+    http::{Method, StatusCode, Uri},
     routing::post,
 };
 use limits::{Accepted, Limits, Rejection};
@@ -109,7 +107,6 @@ impl Webhook {
 
 /// The routes of the HTTPS port.
 pub fn router(webhook: Webhook) -> Router {
-    let health = webhook.health.clone();
     Router::new()
         .route("/mutate", post(admit::mutate))
         .route("/validate", post(validate::validate))
@@ -117,16 +114,6 @@ pub fn router(webhook: Webhook) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
         .with_state(Arc::new(webhook))
-        .layer(middleware::map_response_with_state(health, take_leave))
-}
-
-/// A caller that is told so opens its next connection to another replica, instead of meeting the end of this one.
-async fn take_leave(State(health): State<Option<Arc<Health>>>, mut response: Response) -> Response {
-    if health.is_some_and(|health| health.is_stopping()) {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
-    }
-    response
 }
 
 async fn wrong_method(method: Method) -> (StatusCode, String) {
