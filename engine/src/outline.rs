@@ -45,7 +45,7 @@ pub struct CertainContainer<'p> {
     pub name: Option<&'p str>,
     /// `None` where an expression makes it.
     pub image: Option<&'p str>,
-    /// `command`; `None` where the policy has none, or an expression is in it.
+    /// `command`, empty where the policy has none: the image's own is meant then. `None` where an expression is in it.
     pub command: Option<Vec<&'p str>>,
     /// `args`, likewise.
     pub args: Option<Vec<&'p str>>,
@@ -81,6 +81,9 @@ fn containers<'p>(body: &'p Body, settings: &Settings) -> Vec<CertainContainer<'
             let (list, native) = helper.slot(settings);
             let text = |field| helper.constant(field).and_then(Value::as_str);
             let texts = |field| {
+                if !helper.may_have(field) {
+                    return Some(Vec::new());
+                }
                 let items = helper.constant(field)?.as_array()?.iter();
                 items.map(Value::as_str).collect::<Option<Vec<_>>>()
             };
@@ -131,11 +134,12 @@ mod tests {
             native,
             name: Some(name),
             image: Some("a:1"),
-            command: None,
-            args: None,
+            command: Some(Vec::new()),
+            args: Some(Vec::new()),
         };
         let plain = CertainContainer {
             command: Some(vec!["run"]),
+            args: None,
             ..certain("initContainers", true, "plain")
         };
         let tagged = CertainContainer {

@@ -85,8 +85,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) pod: &'a PodView<'a>,
     pub(crate) namespace: &'a Namespace,
     pub(crate) wishes: &'a Wishes<'a>,
-    /// Gives conditions the variables that they read.
-    pub(crate) scope: &'a dyn Fn(&Uses) -> Result<Scope<'a>, String>,
+    /// Gives the conditions of a policy with this enforcement the variables that they read.
+    pub(crate) scope: &'a dyn Fn(Enforcement, &Uses) -> Result<Scope<'a>, String>,
 }
 
 /// A policy that a Pod gets.
@@ -237,7 +237,7 @@ pub(crate) fn decide(policy: &CompiledPolicy, subject: &Subject<'_>) -> Result<S
     let required = head.enforcement == Enforcement::Required;
     let holds = |because| match &head.matches {
         None => Ok(false),
-        Some(matches) => holds(matches, subject).map_err(|message| (because, message)),
+        Some(matches) => holds(matches, head.enforcement, subject).map_err(|message| (because, message)),
     };
     if required && holds(Because::Required)? {
         return Ok(Selected(Because::Required));
@@ -272,7 +272,7 @@ fn label_switch(policy: &str, namespace: &Namespace) -> Option<Switch> {
 }
 
 /// Whether all of a `match` holds. A condition that is false decides, whatever others fail with, as in Kubernetes.
-fn holds(matches: &Match, subject: &Subject<'_>) -> Result<bool, String> {
+fn holds(matches: &Match, enforcement: Enforcement, subject: &Subject<'_>) -> Result<bool, String> {
     let in_namespace = |key: &str| subject.namespace.label(key);
     let on_pod = |key: &str| subject.pod.label(key);
     if matches
@@ -289,7 +289,7 @@ fn holds(matches: &Match, subject: &Subject<'_>) -> Result<bool, String> {
     let mut failure = None;
     let mut budget = Budget::default();
     for condition in &matches.conditions {
-        let scope = (subject.scope)(condition.expression.uses());
+        let scope = (subject.scope)(enforcement, condition.expression.uses());
         let outcome = scope.and_then(|scope| condition.expression.evaluate_bool_within(&scope, &mut budget));
         match outcome {
             Ok(true) => {}

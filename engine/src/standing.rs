@@ -73,7 +73,7 @@ fn lacking<'a>(
         namespace,
         wishes: &wishes,
         // Whoever has conditions is not told of.
-        scope: &|_| Err(String::new()),
+        scope: &|_, _| Err(String::new()),
     };
     let mut selected = select::select(snapshot, &subject).selected;
     let carried = injected.policies();

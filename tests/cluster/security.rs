@@ -1,6 +1,6 @@
 //! What a Pod's author cannot do, and what Outrigger does not tell.
 use crate::pods::{annotated, asking, plain};
-use crate::policies::{LOG_SAVER, METRICS, with};
+use crate::policies::{LOG_SAVER, MEMCACHED, METRICS, PREPARE, VAULT, with};
 use crate::scene::Scene;
 use serde_json::json;
 
@@ -136,6 +136,53 @@ async fn row_54_secrets_of_a_pod_are_told_nowhere() {
     ] {
         assert!(!text.contains(CANARY), "{place}: {text}");
     }
+}
+
+/// What Outrigger has added is no reason for a `Required` policy in the second call; what somebody adds in its name is in the first.
+#[tokio::test]
+async fn a_required_policy_sees_what_a_forged_record_would_hide_and_not_what_outrigger_added() {
+    const WATCHER: &str = r#"
+apiVersion: outrigger.dev/v1alpha1
+kind: ClusterInjectionPolicy
+metadata: {name: watcher}
+spec:
+  enforcement: Required
+  match:
+    namespaceSelector: {matchLabels: {watched: "yes"}}
+    conditions:
+      - name: more-than-the-application
+        expression: >-
+          object.spec.containers.size() > 1 || object.spec.?initContainers.orValue([]).size() > 0
+          || object.spec.?volumes.orValue([]).exists(v, !v.name.startsWith('kube-api-access'))
+          || object.spec.containers[0].?env.orValue([]).size() > 0
+          || object.spec.containers[0].?volumeMounts.orValue([]).exists(m, !m.name.startsWith('kube-api-access'))
+  sidecars: [{container: {name: watcher, image: "registry.test/watcher:1"}}]
+"#;
+    let facts = json!({"labels": {"watched": "yes"}});
+    let policies = [WATCHER, LOG_SAVER, MEMCACHED, METRICS, PREPARE, VAULT];
+    let Some(scene) = Scene::with("forged", facts, &policies).await else {
+        return;
+    };
+    let before = scene.calls().await;
+    let all = ["log-saver", "memcached", "metrics", "prepare", "vault"];
+    let pod = scene.admit(&asking(&all.join(","))).await;
+    assert!((scene.calls().await - before - 2.0).abs() < 0.1, "two calls");
+    assert_eq!(pod.injected(), all);
+
+    // The same Pod, which somebody sends again: as it is, and with a container that is not what it pretends to be.
+    let mut again = pod.again();
+    again["metadata"]["name"] = json!("again");
+    assert_eq!(scene.admit(&again).await.injected(), all);
+    let containers = again["spec"]["initContainers"].as_array_mut().unwrap();
+    let exporter = containers
+        .iter_mut()
+        .find(|container| container["name"] == "exporter")
+        .unwrap();
+    exporter["securityContext"] = json!({"runAsUser": 0});
+    again["metadata"]["name"] = json!("as-root");
+    let watched = scene.admit(&again).await;
+    assert!(watched.injected().contains(&"watcher"), "{:?}", watched.injected());
+    watched.container("watcher");
 }
 
 #[tokio::test]

@@ -266,6 +266,12 @@ impl HelperTemplate {
         container.constant_field(field)
     }
 
+    /// Whether the container can have this field.
+    pub(crate) fn may_have(&self, field: &str) -> bool {
+        let container = self.fields.iter().find(|(name, _)| *name == "container");
+        container.is_some_and(|(_, container)| container.may_have_field(field))
+    }
+
     /// What all of it reads.
     pub(super) fn uses(&self) -> Uses {
         let mut uses = Uses::default();

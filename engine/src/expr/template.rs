@@ -104,6 +104,15 @@ impl Template {
         }
     }
 
+    /// Whether the value can have this field.
+    pub fn may_have_field(&self, name: &str) -> bool {
+        match &self.shape {
+            Shape::Constant(value) => value.get(name).is_some_and(|value| !value.is_null()),
+            Shape::Map(entries) => entries.iter().any(|(key, _)| key == name),
+            Shape::Text(..) | Shape::List(_) => true,
+        }
+    }
+
     /// Renders the value at the cost of a policy's budget. A field or item whose expression is null is left out; `None`
     /// when that is the whole value. A null that the policy itself holds stays.
     ///

@@ -12,39 +12,36 @@ mod own;
 mod patch;
 mod place;
 mod plan;
+mod proof;
 mod record;
+mod rendering;
 mod shared;
 mod slot;
 mod strip;
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::admission::{Admission, PodRequest};
 use crate::compile::{Body, CompiledPolicy};
-use crate::params;
+use crate::expr::Uses;
 use crate::pod::{PodView, Spec};
 use crate::policy::Enforcement;
-use crate::render::{MaybeOwned, Rendering};
+use crate::render::MaybeOwned;
 use crate::request::{self, Wishes};
 use crate::select::{self, Because, Choice, Choices, Subject};
 use crate::snapshot::{Namespace, Snapshot};
 
 use answer::{Answer, Failure};
-use objects::Objects;
+use objects::{Objects, View};
 use plan::{Candidate, Plan, Presence};
 pub(crate) use record::{INJECTED, Injected, Record};
+use rendering::Renderer;
 pub(crate) use slot::{List, Slot};
 
 /// Bytes of the keys of our annotations, and of the names in `kubectl.kubernetes.io/default-container`.
 const KEYS_OF_OUR_ANNOTATIONS: usize = 256;
 /// The annotation by which kubelet marks its mirrors of static Pods.
 pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
-
-/// Of a rendering that failed, what may be told: the message may quote a value.
-const NOT_RENDERED: &str = "it cannot be rendered for this Pod";
 
 /// Decides about one Pod that is about to be created.
 pub fn admit(snapshot: &Snapshot, request: &PodRequest<'_>) -> Admission {
@@ -80,19 +77,30 @@ pub fn admit(snapshot: &Snapshot, request: &PodRequest<'_>) -> Admission {
         }
     };
     let injected = Injected::parse(pod.annotation(record::INJECTED));
+    let renderer = Renderer {
+        snapshot,
+        pod,
+        namespace,
+    };
     let strip = |object: &mut Value| strip::strip(object, &injected, snapshot, request.namespace);
-    let objects = Objects::new(request.object, namespace, &strip);
+    let strip_proven = |object: &mut Value, objects: &Objects<'_>| {
+        proof::strip(object, &injected, &renderer, &|uses| {
+            objects.scope(uses, View::Recorded)
+        });
+    };
+    let objects = Objects::new(request.object, namespace, &strip, &strip_proven);
     let subject = Subject {
         pod,
         namespace,
         wishes: &wishes,
-        scope: &|uses| objects.scope(uses),
+        scope: &|enforcement, uses| objects.scope(uses, View::of(enforcement)),
     };
     let choices = select::select(snapshot, &subject);
     let inputs = Inputs {
         snapshot,
         pod,
         namespace,
+        renderer: &renderer,
         objects: &objects,
         injected: &injected,
     };
@@ -104,6 +112,7 @@ struct Inputs<'a> {
     snapshot: &'a Snapshot,
     pod: &'a PodView<'a>,
     namespace: &'a Namespace,
+    renderer: &'a Renderer<'a>,
     objects: &'a Objects<'a>,
     injected: &'a Injected<'a>,
 }
@@ -267,45 +276,10 @@ impl<'a> Inputs<'a> {
         body: &'a Body,
         answer: &mut Answer,
     ) -> Result<MaybeOwned<'a>, Failure> {
-        if let Some(rendered) = body.in_advance().filter(|_| !self.sets_parameters(policy.name())) {
-            return Ok(MaybeOwned::InAdvance(rendered));
-        }
-        let of_namespace = |key: &str| self.namespace.annotations.get(key).map(String::as_str);
-        let values = params::resolve(policy.name(), &body.parameters, of_namespace, |key| {
-            self.pod.annotation(key)
-        });
-        let values = values.map_err(Failure::bad_value)?;
-        values
-            .warnings()
-            .iter()
-            .for_each(|warning| answer.warn(warning.clone()));
-        let key = (!body.uses().reads_the_pod()).then(|| rendering_key(policy, values.map()));
-        if let Some(known) = key.as_deref().and_then(|key| self.snapshot.recall(key)) {
-            return Ok(MaybeOwned::Shared(known.0));
-        }
-        let scope = self
-            .objects
-            .scope(body.uses())
-            .map_err(|message| Failure::new(message).told_as(NOT_RENDERED))?
-            .params(values.map());
-        let rendered = body.render(policy.name(), &scope);
-        let rendered = rendered
-            .map_err(|error| Failure::new(format!("{}: {}", error.path, error.message)).told_as(NOT_RENDERED))?;
-        let rendering = Rendering(Arc::new(rendered));
-        if let Some(key) = key {
-            self.snapshot.keep(key, &rendering);
-        }
-        Ok(MaybeOwned::Shared(rendering.0))
-    }
-
-    /// Whether any annotation could set a parameter of the policy.
-    fn sets_parameters(&self, policy: &str) -> bool {
-        let is_for = |key: &str| {
-            key.strip_prefix(policy)
-                .and_then(|rest| rest.strip_prefix(".outrigger.dev/"))
-                .is_some()
-        };
-        self.pod.annotations().any(|(key, _)| is_for(key)) || self.namespace.annotations.keys().any(|key| is_for(key))
+        let view = View::of(policy.enforcement());
+        let scope = |uses: &Uses| self.objects.scope(uses, view);
+        self.renderer
+            .render(policy, body, &scope, &mut |warning| answer.warn(warning))
     }
 
     fn presence(&self, helper: &crate::render::Helper, candidate: &Candidate<'_>, spec: &Spec<'_>) -> Presence {
@@ -327,12 +301,13 @@ impl<'a> Inputs<'a> {
         let Some(there) = self.objects.named(list.field(), &helper.name) else {
             return Presence::Foreign("what cannot be read".into());
         };
-        let ignored = if candidate.required() {
-            &self.snapshot.settings().foreign_changes[..]
-        } else {
-            &[]
-        };
-        match own::difference(there, &helper.whole(native), ignored) {
+        let mut wanted = helper.whole(native);
+        let mut ignored = &[][..];
+        if candidate.required() {
+            ignored = &self.snapshot.settings().foreign_changes[..];
+            own::demand_the_images_own_program(&mut wanted);
+        }
+        match own::difference(there, &wanted, ignored) {
             None => Presence::Ours(slot),
             Some(field) => Presence::Foreign(field),
         }
@@ -381,12 +356,6 @@ impl Candidate<'_> {
             MaybeOwned::Shared(_) => Failure::new(message).told_as("it does not fit into the Pod"),
         }
     }
-}
-
-/// What a rendering depends on that reads nothing of the Pod.
-fn rendering_key(policy: &CompiledPolicy, values: &BTreeMap<String, Value>) -> String {
-    let values = serde_json::to_string(values).unwrap_or_default();
-    format!("{} {values}", policy.id())
 }
 
 /// A container that is one policy's own is not a stranger to another that has the same name for its own.

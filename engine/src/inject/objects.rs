@@ -6,16 +6,41 @@ use serde_json::Value;
 
 use super::own::is_named;
 use crate::expr::{self, Scope, Uses};
+use crate::policy::Enforcement;
 use crate::snapshot::Namespace;
+
+/// How the Pod was before Outrigger, as far as who is believed?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Its record: what others have changed of our work since is taken out with it.
+    Recorded,
+    /// The record where it can be proven: nothing else is hidden from who sees this.
+    Proven,
+}
+
+impl View {
+    /// A forged record can keep nobody away but policies that one may opt out of.
+    pub(crate) fn of(enforcement: Enforcement) -> View {
+        match enforcement {
+            Enforcement::Required => View::Proven,
+            Enforcement::BestEffort | Enforcement::Audit => View::Recorded,
+        }
+    }
+}
+
+/// Takes out of a Pod what is proven to be ours.
+type StripProven<'a> = &'a dyn Fn(&mut Value, &Objects<'_>);
 
 /// Parsed at most once in an admission; most need none of it.
 pub(crate) struct Objects<'a> {
     object: &'a dyn Fn() -> Option<Value>,
     namespace: &'a Namespace,
-    /// Takes what Outrigger has added out of a Pod.
+    /// Takes out of a Pod what Outrigger has added by its record.
     strip: &'a dyn Fn(&mut Value),
+    strip_proven: StripProven<'a>,
     pod: OnceCell<Option<Value>>,
-    original: OnceCell<Option<Value>>,
+    recorded: OnceCell<Option<Value>>,
+    proven: OnceCell<Option<Value>>,
     namespace_object: OnceCell<Value>,
 }
 
@@ -24,13 +49,16 @@ impl<'a> Objects<'a> {
         object: &'a dyn Fn() -> Option<Value>,
         namespace: &'a Namespace,
         strip: &'a dyn Fn(&mut Value),
+        strip_proven: StripProven<'a>,
     ) -> Objects<'a> {
         Objects {
             object,
             namespace,
             strip,
+            strip_proven,
             pod: OnceCell::new(),
-            original: OnceCell::new(),
+            recorded: OnceCell::new(),
+            proven: OnceCell::new(),
             namespace_object: OnceCell::new(),
         }
     }
@@ -50,19 +78,21 @@ impl<'a> Objects<'a> {
     ///
     /// # Errors
     /// When the Pod's JSON cannot be read as a value, for example because it is nested too deeply.
-    pub(crate) fn scope(&self, uses: &Uses) -> Result<Scope<'_>, String> {
+    pub(crate) fn scope(&self, uses: &Uses, view: View) -> Result<Scope<'_>, String> {
         let mut scope = Scope::new();
         if uses.object {
-            let original = self.original.get_or_init(|| {
-                // Most Pods are not compared with anything: reading twice is rarer than copying would be.
-                let mut pod = match self.pod.get() {
-                    Some(pod) => pod.clone(),
-                    None => (self.object)(),
-                }?;
-                drop_nulls(&mut pod);
-                (self.strip)(&mut pod);
-                Some(pod)
-            });
+            let original = match view {
+                View::Recorded => self.recorded.get_or_init(|| {
+                    let mut pod = self.without_nulls()?;
+                    (self.strip)(&mut pod);
+                    Some(pod)
+                }),
+                View::Proven => self.proven.get_or_init(|| {
+                    let mut pod = self.without_nulls()?;
+                    (self.strip_proven)(&mut pod, self);
+                    Some(pod)
+                }),
+            };
             scope =
                 scope.object(original.as_ref().ok_or(
                     "the Pod's JSON cannot be read as a whole; it is nested too deeply, or has too many values",
@@ -79,6 +109,16 @@ impl<'a> Objects<'a> {
             scope = scope.request_namespace(&self.namespace.name);
         }
         Ok(scope)
+    }
+
+    fn without_nulls(&self) -> Option<Value> {
+        // Most Pods are not compared with anything: reading twice is rarer than copying would be.
+        let mut pod = match self.pod.get() {
+            Some(pod) => pod.clone(),
+            None => (self.object)(),
+        }?;
+        drop_nulls(&mut pod);
+        Some(pod)
     }
 }
 

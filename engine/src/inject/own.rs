@@ -47,12 +47,89 @@ const UNSET_WHEN_ZERO: [&str; 12] = [
     "apiVersion",
 ];
 
+/// Resources of which a LimitRange makes defaults.
+const LIMITED: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+
 /// The path of the first field that `wanted` sets and `existing` does not have with the same value; `None` when all is
 /// there. Top-level fields named in `ignored` may differ.
 pub(crate) fn difference(existing: &Value, wanted: &Value, ignored: &[String]) -> Option<String> {
     match (existing, wanted) {
         (Value::Object(existing), Value::Object(wanted)) => object_difference(existing, wanted, ignored, false),
         _ => (existing != wanted).then(String::new),
+    }
+}
+
+/// Whether `existing` is what `wanted` says and no more, but for what Kubernetes fills in. Top-level fields named in `ignored`
+/// may differ.
+pub(super) fn is_exactly(existing: &Value, wanted: &Value, ignored: &[String]) -> bool {
+    difference(existing, wanted, ignored).is_none()
+        && difference(wanted, &without_what_is_filled_in(existing), ignored).is_none()
+}
+
+/// Whether Kubernetes fills in this value where nothing is said.
+fn is_filled_in(key: &str, value: &Value) -> bool {
+    match key {
+        "imagePullPolicy" => value == "Always" || value == "IfNotPresent",
+        "terminationMessagePath" => value == "/dev/termination-log",
+        "terminationMessagePolicy" => value == "File",
+        "protocol" => value == "TCP",
+        "scheme" => value == "HTTP",
+        "apiVersion" => value == "v1",
+        "timeoutSeconds" | "successThreshold" => *value == 1,
+        "periodSeconds" => *value == 10,
+        "failureThreshold" => *value == 3,
+        "defaultMode" => *value == 420,
+        "readOnly" => *value == false,
+        _ => false,
+    }
+}
+
+fn without_what_is_filled_in(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let kept = members.iter().filter(|(key, value)| !is_filled_in(key, value));
+            let kept = kept.map(|(key, value)| match key.as_str() {
+                "resources" => (key.clone(), without_limits(value)),
+                _ => (key.clone(), without_what_is_filled_in(value)),
+            });
+            let says_something = |value: &Value| match value {
+                Value::Null => false,
+                Value::Object(members) => !members.is_empty(),
+                Value::Array(items) => !items.is_empty(),
+                _ => true,
+            };
+            Value::Object(kept.filter(|(_, value)| says_something(value)).collect())
+        }
+        Value::Array(items) => items.iter().map(without_what_is_filled_in).collect(),
+        scalar => scalar.clone(),
+    }
+}
+
+/// A container's resources without those of which there may be defaults: requests come from limits, too.
+fn without_limits(resources: &Value) -> Value {
+    let of = |key: &str| {
+        resources
+            .get(key)
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let (mut limits, mut requests) = (of("limits"), of("requests"));
+    requests.retain(|key, _| !limits.contains_key(key) && !LIMITED.contains(&key.as_str()));
+    limits.retain(|key, _| !LIMITED.contains(&key.as_str()));
+    let mut rest = resources.as_object().cloned().unwrap_or_default();
+    rest.insert("limits".into(), limits.into());
+    rest.insert("requests".into(), requests.into());
+    rest.retain(|_, value| value.as_object().is_none_or(|members| !members.is_empty()));
+    Value::Object(rest)
+}
+
+/// Where a container says nothing of what it runs, what is compared with it must not either.
+pub(super) fn demand_the_images_own_program(container: &mut Value) {
+    for field in ["command", "args"] {
+        if let Some(container) = container.as_object_mut() {
+            container.entry(field).or_insert_with(|| Value::Array(Vec::new()));
+        }
     }
 }
 
@@ -191,6 +268,54 @@ mod tests {
         assert_eq!(difference(&existing, &wanted, &[]), None);
         // A pointer in Kubernetes' types: zero is a value.
         assert!(difference(&json!({}), &json!({"runAsUser": 0}), &[]).is_some());
+    }
+
+    #[test]
+    fn what_says_more_than_what_kubernetes_fills_in_is_not_exactly_the_same() {
+        let wanted = json!({"name": "a", "image": "i", "ports": [{"containerPort": 1}],
+            "env": [{"name": "E", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+            "livenessProbe": {"httpGet": {"port": 1}}, "resources": {"limits": {"memory": "1024Mi", "example.com/x": "1"}}});
+        let filled_in = json!({"name": "a", "image": "i", "imagePullPolicy": "IfNotPresent", "securityContext": {},
+            "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
+            "ports": [{"containerPort": 1, "protocol": "TCP"}],
+            "env": [{"name": "E", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}],
+            "livenessProbe": {"httpGet": {"port": 1, "scheme": "HTTP"}, "timeoutSeconds": 1, "periodSeconds": 10,
+                "successThreshold": 1, "failureThreshold": 3},
+            "resources": {"limits": {"memory": "1Gi", "cpu": "1", "example.com/x": "1"},
+                "requests": {"memory": "1Gi", "cpu": "1", "example.com/x": "1"}}});
+        assert!(is_exactly(&wanted, &wanted, &[]));
+        assert!(is_exactly(&filled_in, &wanted, &[]));
+        let moved = json!({"name": "a", "image": "elsewhere"});
+        assert!(is_exactly(
+            &moved,
+            &json!({"name": "a", "image": "i"}),
+            &["image".into()]
+        ));
+        for (pointer, more) in [
+            ("/command", json!(["evil"])),
+            ("/securityContext", json!({"privileged": true})),
+            ("/securityContext", json!({"runAsUser": 0})),
+            ("/securityContext", json!({"runAsNonRoot": false})),
+            ("/env/1", json!({"name": "MORE", "value": "1"})),
+            ("/volumeMounts", json!([{"name": "v", "mountPath": "/v"}])),
+            ("/ports/1", json!({"containerPort": 2})),
+            ("/ports/0/hostPort", json!(80)),
+            ("/livenessProbe/exec", json!({"command": ["evil"]})),
+            ("/livenessProbe/timeoutSeconds", json!(2)),
+            ("/resources/claims", json!([{"name": "c"}])),
+            ("/resources/limits/nvidia.com~1gpu", json!("1")),
+            ("/resources/requests/nvidia.com~1gpu", json!("1")),
+            ("/image", json!("evil")),
+        ] {
+            let mut changed = filled_in.clone();
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
+            let key = key.replace("~1", "/");
+            match changed.pointer_mut(parent).unwrap() {
+                Value::Array(items) => items.push(more.clone()),
+                parent => parent[&key] = more.clone(),
+            }
+            assert!(!is_exactly(&changed, &wanted, &[]), "{pointer}");
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! The Pod as it was before Outrigger: what expressions see as `object`, so that they say the same in both calls.
+//! The Pod as it was before Outrigger, by its record: what expressions see as `object`, so that they say the same in both
+//! calls.
 
 use serde_json::Value;
 
-use super::own::is_named;
+use super::own::{is_exactly, is_named};
 use super::record::{INJECTED, Injected, SKIPPED};
-use crate::render::Rendered;
+use crate::render::{Metrics, Rendered};
 use crate::snapshot::Snapshot;
 
 /// Takes out what the recorded policies add, as far as that does not itself depend on the Pod.
@@ -17,13 +18,16 @@ pub(super) fn strip(pod: &mut Value, injected: &Injected<'_>, snapshot: &Snapsho
         let Some(body) = snapshot.visible(policy, namespace).and_then(|policy| policy.body()) else {
             continue;
         };
-        let names = body.constant_names();
+        let (names, additions) = (body.constant_names(), body.known_additions());
         for list in ["initContainers", "containers"] {
             retain(pod, list, |container| {
                 !names.iter().any(|name| is_named(container, name))
             });
         }
-        take_out(pod, body.known_additions());
+        take_out(pod, additions);
+        retain(pod, "volumes", |volume| {
+            !additions.pod.volumes.iter().any(|ours| is_named(volume, &ours.name))
+        });
     }
     if !injected.policies().is_empty() {
         retain(pod, "volumes", |volume| !is_our_volume(volume));
@@ -33,17 +37,18 @@ pub(super) fn strip(pod: &mut Value, injected: &Injected<'_>, snapshot: &Snapsho
     }
 }
 
-/// Variables, labels, annotations and volumes that a policy adds with constant values.
-fn take_out(pod: &mut Value, rendered: &Rendered) {
+/// Variables, mounts, labels and annotations that a policy adds to the application and to the Pod.
+pub(super) fn take_out(pod: &mut Value, rendered: &Rendered) {
     let endpoints = rendered.helpers.iter().flat_map(|helper| &helper.endpoint_env);
     let env: Vec<&Value> = endpoints
         .chain(&rendered.app.env)
         .map(|variable| &*variable.value)
         .collect();
     let mounts: Vec<&Value> = rendered.app.mounts.iter().map(|mount| &*mount.value).collect();
+    let is_one_of = |all: &[&Value], item: &Value| all.iter().any(|ours| is_exactly(item, ours, &[]));
     each_container(pod, |container| {
-        retain_in(container, "env", |variable| !env.contains(&variable));
-        retain_in(container, "volumeMounts", |mount| !mounts.contains(&mount));
+        retain_in(container, "env", |variable| !is_one_of(&env, variable));
+        retain_in(container, "volumeMounts", |mount| !is_one_of(&mounts, mount));
     });
     let (labels, annotations) = (&rendered.pod.labels, &rendered.pod.annotations);
     retain_keys(pod, "labels", |key, value| {
@@ -52,16 +57,27 @@ fn take_out(pod: &mut Value, rendered: &Rendered) {
     retain_keys(pod, "annotations", |key, value| {
         !annotations.iter().any(|(k, v)| k == key && value == &**v)
     });
-    if rendered.helpers.iter().any(|helper| helper.metrics.is_some()) {
-        retain_keys(pod, "annotations", |key, _| !key.starts_with("prometheus.io/"));
+    for metrics in rendered.helpers.iter().filter_map(|helper| helper.metrics.as_ref()) {
+        take_out_advertisement(pod, metrics);
     }
-    retain(pod, "volumes", |volume| {
-        !rendered.pod.volumes.iter().any(|ours| is_named(volume, &ours.name))
-    });
+}
+
+/// Metrics are advertised by all of these annotations, or by none.
+fn take_out_advertisement(pod: &mut Value, metrics: &Metrics) {
+    let ours = metrics.advertisement();
+    let is_there = |(key, value): &(&str, String)| {
+        let found = pod
+            .get("metadata")
+            .and_then(|metadata| metadata.get("annotations")?.get(key));
+        found.and_then(Value::as_str) == Some(value)
+    };
+    if ours.iter().all(is_there) {
+        retain_keys(pod, "annotations", |key, _| !ours.iter().any(|(ours, _)| *ours == key));
+    }
 }
 
 /// An emptied map is taken out, as if it had never been made.
-fn retain_keys(pod: &mut Value, kind: &str, keep: impl Fn(&str, &Value) -> bool) {
+pub(super) fn retain_keys(pod: &mut Value, kind: &str, keep: impl Fn(&str, &Value) -> bool) {
     let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) else {
         return;
     };
@@ -75,14 +91,14 @@ fn retain_keys(pod: &mut Value, kind: &str, keep: impl Fn(&str, &Value) -> bool)
     }
 }
 
-fn retain(pod: &mut Value, list: &str, keep: impl Fn(&Value) -> bool) {
+pub(super) fn retain(pod: &mut Value, list: &str, keep: impl Fn(&Value) -> bool) {
     if let Some(spec) = pod.get_mut("spec") {
         retain_in(spec, list, keep);
     }
 }
 
 /// An emptied list is taken out, as if it had never been made.
-fn retain_in(owner: &mut Value, list: &str, keep: impl Fn(&Value) -> bool) {
+pub(super) fn retain_in(owner: &mut Value, list: &str, keep: impl Fn(&Value) -> bool) {
     let Some(items) = owner.get_mut(list).and_then(Value::as_array_mut) else {
         return;
     };
@@ -96,7 +112,7 @@ fn retain_in(owner: &mut Value, list: &str, keep: impl Fn(&Value) -> bool) {
     }
 }
 
-fn each_container(pod: &mut Value, mut change: impl FnMut(&mut Value)) {
+pub(super) fn each_container(pod: &mut Value, mut change: impl FnMut(&mut Value)) {
     for list in ["initContainers", "containers"] {
         let containers = pod
             .get_mut("spec")

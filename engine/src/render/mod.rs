@@ -216,6 +216,16 @@ impl Metrics {
     fn default_scheme() -> String {
         "http".into()
     }
+
+    /// The annotations by which a Prometheus finds them.
+    pub(crate) fn advertisement(&self) -> [(&'static str, String); 4] {
+        [
+            ("prometheus.io/scrape", "true".to_owned()),
+            ("prometheus.io/port", self.port.to_string()),
+            ("prometheus.io/path", self.path.clone()),
+            ("prometheus.io/scheme", self.scheme.clone()),
+        ]
+    }
 }
 
 /// A directory that a helper and the application have in common.

@@ -9,6 +9,7 @@
     reason = "in a test that is the report"
 )]
 
+mod forgery;
 mod rows;
 #[path = "../support/mod.rs"]
 mod support;

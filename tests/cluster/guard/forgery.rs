@@ -114,7 +114,12 @@ async fn what_an_expression_makes_is_compared_as_far_as_it_is_known() {
         Ok(()),
         "an image that an expression makes may be any"
     );
+    let stopped = json!({"name": "named", "image": "elsewhere.test/any:9", "command": ["sleep", "inf"]});
     for (what, pod) in [
+        (
+            "another program than that of the image",
+            claiming(back.clone(), record, json!([imaged]), json!([stopped])),
+        ),
         (
             "no image of that kind",
             claiming(back.clone(), record, json!([]), json!([named])),

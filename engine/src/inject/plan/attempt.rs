@@ -176,12 +176,7 @@ impl<'c> Attempt<'_, 'c> {
     /// All of `prometheus.io/`, or nothing.
     pub(super) fn metrics(&mut self, helper: &'c Helper) -> Result<(), String> {
         let Some(metrics) = &helper.metrics else { return Ok(()) };
-        let wanted = [
-            ("prometheus.io/scrape", "true".to_owned()),
-            ("prometheus.io/port", metrics.port.to_string()),
-            ("prometheus.io/path", metrics.path.clone()),
-            ("prometheus.io/scheme", metrics.scheme.clone()),
-        ];
+        let wanted = metrics.advertisement();
         if wanted
             .iter()
             .all(|(key, value)| self.plan.pod.annotation(key) == Some(value))
