@@ -23,6 +23,8 @@ mod mutating_admission_policy;
 mod other_webhooks;
 mod parents;
 mod patterns;
+#[path = "../support/permission_table.rs"]
+mod permission_table;
 mod permissions;
 mod pods;
 mod policies;

@@ -1,7 +1,6 @@
 //! Policies and namespaces as objects of the API server.
-use crate::permissions;
 use crate::stage::{self, CLUSTER, own, policy};
-use outrigger_harness::{Proxy, SCENE};
+use outrigger_harness::{Proxy, SCENE, installation};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -275,9 +274,7 @@ async fn the_documented_permissions_are_enough_and_no_more_are_used() {
     let Some(namespace) = stage::namespace("least").await else {
         return;
     };
-    permissions::grant(&namespace).await;
-    let token = namespace.kubectl(&["create", "token", "outrigger"], None).await.stdout;
-    let kubeconfig = namespace.cluster().kubeconfig_with_token(token.trim(), &namespace.name);
+    let kubeconfig = installation::grant(&namespace).await;
     let scene = stage::with(namespace, &kubeconfig).await;
     let name = scene.name("a");
     scene.serve(&name, "helper:1").await;

@@ -1,7 +1,7 @@
 //! The stage of a test: a namespace with a Service, what an installation brings, and replicas.
-use outrigger_harness::{Answer, Balancer, Cluster, Namespace, Replica};
+use outrigger_harness::{Answer, Cluster, Installation, Namespace, Replica};
 use serde_json::{Value, json};
-use std::{path::Path, path::PathBuf, time::Duration};
+use std::{ops::Deref, path::Path, time::Duration};
 use tokio::{
     sync::{Mutex, MutexGuard},
     time::{Instant, sleep},
@@ -9,7 +9,6 @@ use tokio::{
 
 const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
 const REGISTRATIONS: &str = "/apis/admissionregistration.k8s.io/v1";
-pub const POLICIES: &str = "/apis/outrigger.dev/v1alpha1/clusterinjectionpolicies";
 pub const OWNER: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/outrigger";
 /// What is waited for on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -21,13 +20,19 @@ static TURN: Mutex<()> = Mutex::const_new(());
 
 pub struct Stage {
     /// Where Outrigger is installed.
-    pub system: Namespace,
+    installation: Installation,
     /// Where an application is.
     pub app: Namespace,
-    pub balancer: Balancer,
     pub replicas: Vec<Replica>,
-    kubeconfig: PathBuf,
     _turn: MutexGuard<'static, ()>,
+}
+
+impl Deref for Stage {
+    type Target = Installation;
+
+    fn deref(&self) -> &Installation {
+        &self.installation
+    }
 }
 
 /// The paths of the three configurations.
@@ -66,51 +71,15 @@ impl Stage {
             sleep(Duration::from_millis(50)).await;
         }
         let crds = outrigger::crds::yaml().unwrap();
-        kubectl(&system, &["apply", "--server-side", "-f", "-"], Some(crds)).await;
-        let established = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
-        kubectl(&system, &established, None).await;
-        let policy = json!({"apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionPolicy",
-            "metadata": {"name": HELPER}, "spec": {"sidecars": [{"container": {"name": HELPER, "image": "helper:1"}}]}});
-        let path = format!("{POLICIES}/{HELPER}?fieldManager=test&force=true");
-        system.apply(&path, &policy).await.object();
-        let balancer = Balancer::start().await;
-        let service = json!({"metadata": {"name": "outrigger"}, "spec": {"type": "ExternalName", "externalName": "localhost",
-            "ports": [{"port": balancer.port()}]}});
-        system
-            .call("POST", &system.path("services"), Some(&service))
-            .await
-            .object();
-        let kubeconfig = grant(&system).await;
+        let installation = Installation::new(system, Path::new(OUTRIGGER), crds).await;
+        let helper = json!({"sidecars": [{"container": {"name": HELPER, "image": "helper:1"}}]});
+        installation.put(HELPER, helper).await.object();
         Some(Stage {
-            system,
+            installation,
             app,
-            balancer,
             replicas: Vec::new(),
-            kubeconfig,
             _turn: turn,
         })
-    }
-
-    /// Starts a replica with these flags besides the usual ones; it is not sent anything yet.
-    pub fn spawn(&self, flags: &[&str]) -> Replica {
-        let service = format!("{}/outrigger:{}", self.system.name, self.balancer.port());
-        let usual = [
-            "--kubeconfig",
-            self.kubeconfig.to_str().unwrap(),
-            "--service",
-            &service,
-            "--owner",
-            "outrigger",
-        ];
-        let quick = [["--lease-duration", "6s"], ["--settling", "2s"], ["--drain", "0"]];
-        let quick = quick.iter().filter(|[flag, _]| !flags.contains(flag)).flatten();
-        let arguments: Vec<String> = usual
-            .iter()
-            .chain(quick)
-            .chain(flags)
-            .map(ToString::to_string)
-            .collect();
-        Replica::start(Path::new(OUTRIGGER), &arguments)
     }
 
     /// Starts as many replicas at once, and puts them behind the Service when they are ready.
@@ -119,7 +88,7 @@ impl Stage {
         let runtime = tokio::runtime::Handle::current();
         let start = || {
             let _context = runtime.enter();
-            self.spawn(flags)
+            self.start(flags)
         };
         let started: Vec<Replica> = std::thread::scope(|scope| {
             let starting: Vec<_> = (0..count).map(|_| scope.spawn(start)).collect();
@@ -269,14 +238,19 @@ pub fn asking() -> Value {
 
 /// Whether there is a Pod, and its helper in it.
 pub trait HasHelper {
-    fn has_helper(&self) -> bool;
+    fn has_helper(&self) -> bool {
+        self.has(HELPER)
+    }
+
+    /// Whether there is a Pod, and a container of this name in it.
+    fn has(&self, container: &str) -> bool;
 }
 
 impl HasHelper for Answer {
-    fn has_helper(&self) -> bool {
+    fn has(&self, name: &str) -> bool {
         let lists = ["initContainers", "containers"].map(|list| self.body["spec"][list].as_array());
         let mut containers = lists.into_iter().flatten().flatten();
-        self.status == 201 && containers.any(|container| container["name"] == HELPER)
+        self.status == 201 && containers.any(|container| container["name"] == name)
     }
 }
 
@@ -316,49 +290,4 @@ pub fn base64(text: &str) -> String {
 pub fn from_base64(text: &str) -> String {
     let bytes: k8s_openapi::ByteString = serde_json::from_value(json!(text)).unwrap();
     String::from_utf8(bytes.0).unwrap()
-}
-
-/// Runs kubectl, which must succeed.
-pub async fn kubectl(namespace: &Namespace, arguments: &[&str], input: Option<String>) -> String {
-    let output = namespace.kubectl_with(arguments, input).await;
-    assert!(output.success, "{}", output.stderr);
-    output.stdout
-}
-
-/// Applies the rights that the operations page lists, for this namespace; returns a kubeconfig of who has them.
-async fn grant(system: &Namespace) -> PathBuf {
-    let page = outrigger_harness::rundir::workspace().join("docs/operations.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let blocks = page
-        .split("```yaml\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next());
-    let roles: Vec<&str> = blocks
-        .filter(|block| block.contains("rbac.authorization.k8s.io"))
-        .collect();
-    let roles = roles.join("---\n").replace("outrigger-system", &system.name);
-    assert!(
-        roles.contains("kind: ClusterRole\n") && roles.contains("kind: Role\n"),
-        "{roles}"
-    );
-    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
-    kubectl(system, &apply, Some(roles)).await;
-    kubectl(system, &["create", "serviceaccount", "outrigger"], None).await;
-    let account = format!("--serviceaccount={}:outrigger", system.name);
-    let cluster = [
-        "create",
-        "clusterrolebinding",
-        &system.name,
-        "--clusterrole=outrigger",
-        &account,
-    ];
-    kubectl(system, &cluster, None).await;
-    kubectl(
-        system,
-        &["create", "rolebinding", "outrigger", "--role=outrigger", &account],
-        None,
-    )
-    .await;
-    let token = kubectl(system, &["create", "token", "outrigger"], None).await;
-    system.cluster().kubeconfig_with_token(token.trim(), &system.name)
 }

@@ -1,5 +1,6 @@
 //! Replicas that start together, and what is there before them.
 use crate::stage::{HasHelper, Stage, asking, configurations, from_base64};
+use outrigger_harness::Page;
 use serde_json::{Value, json};
 
 async fn agree(stage: &Stage, count: usize) {
@@ -73,13 +74,9 @@ async fn the_configurations_say_what_the_operations_page_says() {
     let Some(stage) = Stage::running("page", 1, &[]).await else {
         return;
     };
-    let page = outrigger_harness::rundir::workspace().join("docs/operations.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let blocks = page
-        .split("```yaml\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next());
+    let blocks = Page::read("docs/operations.md").blocks("yaml");
     let shown: Vec<Value> = blocks
+        .iter()
         .filter(|block| block.contains("WebhookConfiguration"))
         .map(|text| serde_saphyr::from_str(text).unwrap())
         .collect();

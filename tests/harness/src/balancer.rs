@@ -2,11 +2,13 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// Forwards connections to those behind it. It ends with the test's runtime.
 pub struct Balancer {
     port: u16,
     behind: Arc<Mutex<Vec<SocketAddr>>>,
+    disconnect: Arc<Notify>,
 }
 
 impl Balancer {
@@ -18,8 +20,13 @@ impl Balancer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("failed to listen");
         let port = listener.local_addr().expect("an address").port();
         let behind = Arc::<Mutex<Vec<SocketAddr>>>::default();
-        tokio::spawn(forward_all(listener, Arc::clone(&behind)));
-        Balancer { port, behind }
+        let disconnect = Arc::<Notify>::default();
+        tokio::spawn(forward_all(listener, Arc::clone(&behind), Arc::clone(&disconnect)));
+        Balancer {
+            port,
+            behind,
+            disconnect,
+        }
     }
 
     /// Its port on this machine.
@@ -39,11 +46,22 @@ impl Balancer {
             .expect("a task panicked")
             .retain(|behind| *behind != replica);
     }
+
+    /// Ends all connections.
+    pub fn disconnect(&self) {
+        self.disconnect.notify_waiters();
+    }
 }
 
-async fn forward_all(listener: TcpListener, behind: Arc<Mutex<Vec<SocketAddr>>>) {
+async fn forward_all(listener: TcpListener, behind: Arc<Mutex<Vec<SocketAddr>>>, disconnect: Arc<Notify>) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(forward(client, Arc::clone(&behind)));
+        let (behind, disconnect) = (Arc::clone(&behind), Arc::clone(&disconnect));
+        tokio::spawn(async move {
+            tokio::select! {
+                () = forward(client, behind) => {}
+                () = disconnect.notified() => {}
+            }
+        });
     }
 }
 

@@ -97,11 +97,19 @@ impl Cluster {
     /// # Panics
     /// When it cannot be started, or is missing although everything is demanded.
     pub fn garbage_collector(&self) -> Option<Kept> {
+        self.controllers(&["garbage-collector-controller"])
+    }
+
+    /// Starts kube-controller-manager with these controllers alone; the rest as for [`Self::garbage_collector`].
+    ///
+    /// # Panics
+    /// As [`Self::garbage_collector`].
+    pub fn controllers(&self, names: &[&str]) -> Option<Kept> {
         let path = available(program(Tool::ControllerManager))?;
         let log = File::create(self.dir.join("kube-controller-manager.log")).expect("failed to make a log");
         let arguments = [
             format!("--kubeconfig={}", self.kubeconfig().display()),
-            "--controllers=garbage-collector-controller".to_owned(),
+            format!("--controllers={}", names.join(",")),
             "--leader-elect=false".to_owned(),
             "--secure-port=0".to_owned(),
         ];
@@ -121,6 +129,15 @@ impl Cluster {
     /// When they do not come up again.
     pub fn restart(&self) {
         self.control_plane.restart().expect("failed to start the cluster anew");
+    }
+
+    /// The same, with these arguments of the API server instead of those that [`Self::apart`] was given.
+    ///
+    /// # Panics
+    /// As [`Self::restart`].
+    pub fn restart_with(&self, arguments: &[String]) {
+        self.control_plane.change(arguments);
+        self.restart();
     }
 
     /// The process groups of etcd and the API server.
@@ -152,6 +169,11 @@ impl Cluster {
         let mut metadata = facts;
         metadata["name"] = json!(name);
         Namespace::make(self, name, metadata).await
+    }
+
+    /// A namespace that somebody else makes.
+    pub async fn namespace_of_others(&'static self, name: &str) -> Namespace {
+        Namespace::named(self, name.to_owned()).await
     }
 }
 

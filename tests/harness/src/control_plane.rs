@@ -45,7 +45,7 @@ pub struct ControlPlane {
     /// The log of audit events, one JSON object a line.
     pub audit_log: PathBuf,
     kept: Mutex<[Kept; 2]>,
-    start: Start,
+    start: Mutex<Start>,
 }
 
 /// How its programs are started.
@@ -54,15 +54,18 @@ struct Start {
     dir: PathBuf,
     etcd: (PathBuf, Vec<String>),
     api_server: (PathBuf, Vec<String>),
+    /// Of the API server, besides its own.
+    more: Vec<String>,
 }
 
 impl Start {
     fn go(&self) -> Result<[Kept; 2]> {
         let (etcd, api_server) = (&self.etcd, &self.api_server);
         let data = self.dir.join("etcd");
+        let arguments = [&api_server.1[..], &self.more].concat();
         Ok([
             start(&etcd.0, &self.dir, Some(&data), etcd.1.clone())?,
-            start(&api_server.0, &self.dir, None, api_server.1.clone())?,
+            start(&api_server.0, &self.dir, None, arguments)?,
         ])
     }
 }
@@ -100,8 +103,26 @@ impl ControlPlane {
             // The whole group: who would remove the data ends too.
             program.kill();
         }
-        *kept = self.start.go()?;
-        wait_until_ready(&mut kept, &self.kubeconfig, &self.start.dir)
+        let start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 1..ATTEMPTS {
+            *kept = start.go()?;
+            match wait_until_ready(&mut kept, &self.kubeconfig, &start.dir) {
+                // A client that tries to connect meanwhile may get the port for its own end.
+                Err(error) if format!("{error:#}").contains("address already in use") => {
+                    kept.iter_mut().for_each(Kept::kill);
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+                outcome => return outcome,
+            }
+        }
+        *kept = start.go()?;
+        wait_until_ready(&mut kept, &self.kubeconfig, &start.dir)
+    }
+
+    /// From the next start on, the API server has these arguments besides its own.
+    pub(crate) fn change(&self, more: &[String]) {
+        let mut start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
+        start.more = more.to_vec();
     }
 
     fn kept(&self) -> MutexGuard<'_, [Kept; 2]> {
@@ -122,10 +143,8 @@ fn attempt(programs: &Programs, dir: &Path, more: &[String]) -> Result<ControlPl
     let start = Start {
         dir: dir.to_owned(),
         etcd: (programs.etcd.clone(), etcd_arguments(&database, &data)),
-        api_server: (
-            programs.api_server.clone(),
-            [&api_server_arguments(dir, &database, port), more].concat(),
-        ),
+        api_server: (programs.api_server.clone(), api_server_arguments(dir, &database, port)),
+        more: more.to_vec(),
     };
     let mut kept = start.go()?;
     wait_until_ready(&mut kept, &kubeconfig, dir)?;
@@ -133,7 +152,7 @@ fn attempt(programs: &Programs, dir: &Path, more: &[String]) -> Result<ControlPl
         kubeconfig,
         audit_log: dir.join("audit.log"),
         kept: Mutex::new(kept),
-        start,
+        start: Mutex::new(start),
     })
 }
 

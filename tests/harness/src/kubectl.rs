@@ -15,6 +15,18 @@ pub struct Output {
     pub stderr: String,
 }
 
+impl Output {
+    /// What it printed; it must have succeeded.
+    ///
+    /// # Panics
+    /// When it did not, with what it said.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert!(self.success, "{}{}", self.stdout, self.stderr);
+        self.stdout
+    }
+}
+
 pub(crate) struct Run<'a> {
     pub(crate) program: &'a Path,
     pub(crate) kubeconfig: &'a Path,

@@ -12,6 +12,7 @@ pub mod control_plane;
 pub mod demand;
 mod golang;
 pub mod helm;
+pub mod installation;
 pub mod json_patch;
 pub mod keeper;
 pub mod kubectl;
@@ -20,25 +21,30 @@ pub mod namespace;
 pub mod nats;
 pub mod node;
 pub mod other_webhook;
+pub mod page;
 pub mod pki;
 pub mod proxy;
 mod registration;
 pub mod replica;
 pub mod rundir;
+pub mod shell;
 pub mod webhook;
 
 pub use answer::Answer;
 pub use balancer::Balancer;
 pub use cluster::Cluster;
 pub use helm::Helm;
+pub use installation::Installation;
 pub use json_patch::JsonPatch;
 pub use namespace::Namespace;
 pub use nats::NatsServer;
 pub use node::Node;
 pub use other_webhook::OtherWebhook;
+pub use page::Page;
 pub use proxy::Proxy;
 pub use registration::SCENE;
 pub use replica::Replica;
+pub use shell::Shell;
 pub use webhook::Webhook;
 
 /// Runs `future` to its end on a thread and a runtime of its own: for code that cannot wait itself, such as `Drop`.

@@ -15,12 +15,16 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    pub(crate) async fn make(cluster: &'static Cluster, name: String, metadata: Value) -> Namespace {
-        let namespace = Namespace {
+    pub(crate) async fn named(cluster: &'static Cluster, name: String) -> Namespace {
+        Namespace {
             name,
             cluster,
             client: cluster.client().await,
-        };
+        }
+    }
+
+    pub(crate) async fn make(cluster: &'static Cluster, name: String, metadata: Value) -> Namespace {
+        let namespace = Namespace::named(cluster, name).await;
         namespace
             .call("POST", "/api/v1/namespaces", Some(&json!({"metadata": metadata})))
             .await

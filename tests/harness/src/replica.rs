@@ -49,6 +49,11 @@ impl Replica {
         client(&format!("https://{}", self.address), Some(authority))
     }
 
+    /// Whether who trusts this authority alone would call it.
+    pub async fn is_trusted_with(&self, authority: &str) -> bool {
+        Answer::to(&self.https(authority), "GET", "/", None).await.is_ok()
+    }
+
     /// Sends a signal, such as `KILL`, `TERM`, `STOP` or `CONT`, to it.
     ///
     /// # Panics
