@@ -176,6 +176,7 @@ pub struct Metrics {
     leads: Gauge,
     repairs: Family<Labels<1>, Counter>,
     wrong: Family<Labels<1>, Gauge>,
+    guarding: Family<Labels<1>, Gauge>,
     told: Family<Labels<1>, Counter>,
     statuses: Family<Labels<1>, Counter>,
     panics: Counter,
@@ -203,6 +204,7 @@ impl Default for Metrics {
             leads: Gauge::default(),
             repairs: Family::default(),
             wrong: Family::default(),
+            guarding: Family::default(),
             told: Family::default(),
             statuses: Family::default(),
             panics: Counter::default(),
@@ -289,6 +291,11 @@ impl Metrics {
             "object_wrong",
             "Whether an object of the cluster is not as it should be, as the lease holder has last seen it",
             self.wrong.clone(),
+        );
+        registry.register(
+            "guard_in_effect",
+            "Whether the API server refuses Pods by an object of the guard, as the lease holder has last seen it",
+            self.guarding.clone(),
         );
         registry.register("events", "Events, by what became of them", self.told.clone());
         registry.register(
@@ -382,6 +389,7 @@ impl Metrics {
     pub fn leads(&self, leads: bool) {
         self.leads.set(i64::from(leads));
         self.wrong.clear();
+        self.guarding.clear();
     }
 
     /// Counts a repair of an object of this name.
@@ -392,6 +400,13 @@ impl Metrics {
     /// States whether the object of this name is as it should be.
     pub fn is_wrong(&self, object: &'static str, wrong: bool) {
         self.wrong.get_or_create(&[("object", object)]).set(i64::from(wrong));
+    }
+
+    /// States whether the guard's object of this name is in effect.
+    pub fn is_guarding(&self, object: &'static str, guarding: bool) {
+        self.guarding
+            .get_or_create(&[("object", object)])
+            .set(i64::from(guarding));
     }
 
     /// States when the served certificate expires, in seconds since 1970.

@@ -1,79 +1,52 @@
 //! The guard as a running Outrigger keeps it: from the controller to a Pod that is refused, with the rights and the
-//! commands of the operations page. Its objects have fixed names in the whole cluster, so this has an API server of its
-//! own, and is one test: a day with an outage in it.
+//! commands of the operations page. Its objects have fixed names in the whole cluster, so each test has an API server of its
+//! own: one is a day with an outage in it, the other with an API server that lacks what the guard is made of.
 // Clippy knows test functions, not what they call.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use outrigger_harness::{Answer, Balancer, Cluster, Namespace, Replica};
+use outrigger_harness::{Answer, Cluster, Installation, Namespace, Page, Replica};
 use serde_json::{Value, json};
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{ops::Deref, path::Path, time::Duration};
 use tokio::time::{Instant, sleep};
 
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
+/// How many parts of the guard are in effect.
+const IN_EFFECT: &str = "outrigger_guard_in_effect";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 struct Stage {
-    /// Where Outrigger is installed.
-    system: Namespace,
+    installation: Installation,
     /// Where an application is.
     app: Namespace,
-    balancer: Balancer,
-    kubeconfig: PathBuf,
+}
+
+impl Deref for Stage {
+    type Target = Installation;
+
+    fn deref(&self) -> &Installation {
+        &self.installation
+    }
 }
 
 impl Stage {
     async fn new() -> Option<Stage> {
         let cluster = Cluster::shared()?;
+        Some(Stage::on(cluster).await)
+    }
+
+    async fn on(cluster: &'static Cluster) -> Stage {
         let system = cluster.namespace("system", json!({})).await;
         let app = cluster.namespace("app", json!({"labels": {"team": "web"}})).await;
-        let crds = outrigger::crds::yaml().unwrap();
-        kubectl(&system, &["apply", "--server-side", "-f", "-"], Some(crds)).await;
-        let established = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
-        kubectl(&system, &established, None).await;
-        let balancer = Balancer::start().await;
-        let service = json!({"metadata": {"name": "outrigger"}, "spec": {"type": "ExternalName", "externalName": "localhost",
-            "ports": [{"port": balancer.port()}]}});
-        system
-            .call("POST", &system.path("services"), Some(&service))
-            .await
-            .object();
-        let kubeconfig = grant(&system).await;
-        Some(Stage {
-            system,
-            app,
-            balancer,
-            kubeconfig,
-        })
+        let binary = Path::new(env!("CARGO_BIN_EXE_outrigger"));
+        let installation = Installation::new(system, binary, outrigger::crds::yaml().unwrap()).await;
+        Stage { installation, app }
     }
 
     async fn replica(&self, flags: &[&str]) -> Replica {
-        let service = format!("{}/outrigger:{}", self.system.name, self.balancer.port());
-        let kubeconfig = self.kubeconfig.to_str().unwrap();
-        let usual = [
-            "--kubeconfig",
-            kubeconfig,
-            "--service",
-            &service,
-            "--owner",
-            "outrigger",
-            "--lease-duration",
-            "6s",
-        ];
-        let arguments: Vec<String> = usual.iter().chain(flags).map(ToString::to_string).collect();
-        let replica = Replica::start(Path::new(env!("CARGO_BIN_EXE_outrigger")), &arguments);
+        let replica = self.start(flags);
         replica.wait_until_ready().await;
         self.balancer.add(replica.address());
         replica
-    }
-
-    async fn put(&self, name: &str, spec: Value) {
-        let policy = json!({"apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionPolicy",
-            "metadata": {"name": name}, "spec": spec});
-        let path = format!("/apis/outrigger.dev/v1alpha1/clusterinjectionpolicies/{name}?fieldManager=test&force=true");
-        self.system.apply(&path, &policy).await.object();
     }
 
     async fn get(&self, collection: &str, name: &str) -> Answer {
@@ -110,52 +83,6 @@ async fn wait_for(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-async fn kubectl(namespace: &Namespace, arguments: &[&str], input: Option<String>) -> String {
-    let output = namespace.kubectl_with(arguments, input).await;
-    assert!(output.success, "{arguments:?}: {}", output.stderr);
-    output.stdout
-}
-
-/// The blocks of the operations page in this language that have this.
-fn blocks(language: &str, part: &str) -> Vec<String> {
-    let page = outrigger_harness::rundir::workspace().join("docs/operations.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let opening = format!("```{language}\n");
-    let blocks = page.split(&opening).skip(1).filter_map(|rest| rest.split("```").next());
-    let found: Vec<String> = blocks.filter(|block| block.contains(part)).map(str::to_owned).collect();
-    assert!(!found.is_empty(), "no block with {part}");
-    found
-}
-
-/// A kubeconfig of who has the rights that the page lists, in this namespace.
-async fn grant(system: &Namespace) -> PathBuf {
-    let roles = blocks("yaml", "rbac.authorization.k8s.io").join("---\n");
-    let roles = roles.replace("outrigger-system", &system.name);
-    kubectl(system, &["apply", "--server-side", "-f", "-"], Some(roles)).await;
-    kubectl(system, &["create", "serviceaccount", "outrigger"], None).await;
-    let account = format!("--serviceaccount={}:outrigger", system.name);
-    kubectl(
-        system,
-        &[
-            "create",
-            "clusterrolebinding",
-            "outrigger",
-            "--clusterrole=outrigger",
-            &account,
-        ],
-        None,
-    )
-    .await;
-    kubectl(
-        system,
-        &["create", "rolebinding", "outrigger", "--role=outrigger", &account],
-        None,
-    )
-    .await;
-    let token = kubectl(system, &["create", "token", "outrigger"], None).await;
-    system.cluster().kubeconfig_with_token(token.trim(), &system.name)
-}
-
 fn helper(name: &str, fields: Value) -> Value {
     let mut spec = json!({"sidecars": [{"container": {"name": name, "image": "registry.test/helper:1"}}]});
     for (field, value) in fields.as_object().unwrap() {
@@ -186,10 +113,10 @@ fn says(replica: &Replica, part: &str) -> bool {
 async fn the_guard_is_kept_through_an_outage_a_broken_glass_and_a_change_of_policies() {
     let Some(stage) = Stage::new().await else { return };
     let (asking, front, plain) = (pod("none", Some("wanted")), pod("front", None), pod("none", None));
-    stage.put("wanted", helper("wanted", json!({}))).await;
-    stage.put("must", required("must", "front", json!([]))).await;
+    stage.put("wanted", helper("wanted", json!({}))).await.object();
+    stage.put("must", required("must", "front", json!([]))).await.object();
     let ours_alone = json!([{"name": "it", "expression": "math.abs(-1) == 1"}]);
-    stage.put("odd", required("odd", "odd", ours_alone)).await;
+    stage.put("odd", required("odd", "odd", ours_alone)).await.object();
 
     let replica = stage.replica(&[]).await;
     wait_for("helpers", async || {
@@ -213,6 +140,7 @@ async fn the_guard_is_kept_through_an_outage_a_broken_glass_and_a_change_of_poli
         "{:?}",
         replica.log()
     );
+    wait_for("metric", async || replica.metric(IN_EFFECT).await == 2.0).await;
     let own = format!("system:serviceaccount:{}:outrigger", stage.system.name);
     assert!(text.contains(&own), "{text}");
     for made in [object, stage.binding("outrigger-required").await.object()] {
@@ -231,12 +159,13 @@ async fn the_guard_is_kept_through_an_outage_a_broken_glass_and_a_change_of_poli
         assert_eq!(stage.app.create(pod).await.status, 201, "{pod}");
     }
     assert_eq!(stage.system.create(&asking).await.status, 201, "our own namespace");
-    stage.put("later", required("later", "later", json!([]))).await;
+    stage.put("later", required("later", "later", json!([]))).await.object();
 
     // The glass, broken as the page says.
-    let command = blocks("sh", "kubectl delete validatingadmissionpolicybinding").remove(0);
+    let page = Page::read("docs/operations.md");
+    let command = page.block("sh", "kubectl delete validatingadmissionpolicybinding");
     let arguments: Vec<&str> = command.split_whitespace().skip(1).collect();
-    kubectl(&stage.system, &arguments, None).await;
+    stage.system.kubectl(&arguments, None).await.ok();
     for pod in [&asking, &front] {
         wait_for("Pod without its helper", async || {
             stage.app.create(pod).await.status == 201
@@ -245,6 +174,10 @@ async fn the_guard_is_kept_through_an_outage_a_broken_glass_and_a_change_of_poli
     }
     let replica = stage.replica(&[]).await;
     wait_for("warning", async || says(&replica, "the guard is not in effect")).await;
+    for name in ["outrigger-requested", "outrigger-required"] {
+        let series = format!("{IN_EFFECT}{{object=\"{name}\"}}");
+        wait_for("metric", async || replica.series(&series).await == 0.0).await;
+    }
     wait_for("change of policies", async || {
         stage
             .policy("outrigger-required")
@@ -261,10 +194,15 @@ async fn the_guard_is_kept_through_an_outage_a_broken_glass_and_a_change_of_poli
             "what an admin does in need is not undone"
         );
     }
-    let bindings = blocks("yaml", "kind: ValidatingAdmissionPolicyBinding").remove(0);
-    kubectl(&stage.system, &["apply", "-f", "-"], Some(bindings)).await;
+    let bindings = page.block("yaml", "kind: ValidatingAdmissionPolicyBinding");
+    stage
+        .system
+        .kubectl_with(&["apply", "-f", "-"], Some(bindings))
+        .await
+        .ok();
     wait_for("all-clear", async || says(&replica, "the guard is in effect again")).await;
-    stage.put("must", required("must", "nowhere", json!([]))).await;
+    wait_for("metric", async || replica.metric(IN_EFFECT).await == 2.0).await;
+    stage.put("must", required("must", "nowhere", json!([]))).await.object();
     wait_for("change of a policy", async || {
         stage
             .policy("outrigger-required")
@@ -275,8 +213,13 @@ async fn the_guard_is_kept_through_an_outage_a_broken_glass_and_a_change_of_poli
     })
     .await;
     let name = "outrigger-required";
-    kubectl(&stage.system, &["delete", "validatingadmissionpolicy", name], None).await;
+    let delete = ["delete", "validatingadmissionpolicy", name];
+    stage.system.kubectl(&delete, None).await.ok();
     wait_for("repair", async || stage.policy(name).await.status == 200).await;
+    let repairs = r#"outrigger_repairs_total{object="outrigger-required"}"#;
+    wait_for("metric", async || replica.metrics().await.contains(repairs)).await;
+    let wrong = r#"outrigger_object_wrong{object="outrigger-required"}"#;
+    wait_for("metric", async || replica.series(wrong).await == 0.0).await;
     assert!(
         !replica.log().join("\n").to_lowercase().contains("forbidden"),
         "{:?}",
@@ -299,4 +242,60 @@ async fn the_guard_is_kept_through_an_outage_a_broken_glass_and_a_change_of_poli
         "{:?}",
         replica.log()
     );
+    assert!(!replica.metrics().await.contains(&format!("{IN_EFFECT}{{")));
+}
+
+#[tokio::test]
+async fn an_api_server_without_the_guards_kinds_is_told_of_all_else_works_and_the_guard_is_made_when_it_has_them() {
+    let kinds = ["validatingadmissionpolicies", "validatingadmissionpolicybindings"];
+    let off = kinds.map(|kind| format!("admissionregistration.k8s.io/v1/{kind}=false"));
+    let arguments = [
+        format!("--runtime-config={}", off.join(",")),
+        "--disable-admission-plugins=ValidatingAdmissionPolicy".to_owned(),
+    ];
+    let Some(cluster) = Cluster::apart("lacking", &arguments) else {
+        return;
+    };
+    let stage = Stage::on(cluster).await;
+    let (asking, front) = (pod("none", Some("wanted")), pod("front", None));
+    stage.put("wanted", helper("wanted", json!({}))).await.object();
+    stage.put("must", required("must", "front", json!([]))).await.object();
+    // One term, through the restart of the API server.
+    let replica = stage.replica(&["--lease-duration", "120s"]).await;
+    wait_for("word of it", async || says(&replica, "the guard is left out")).await;
+    for name in ["outrigger-requested", "outrigger-required"] {
+        assert_eq!(stage.policy(name).await.status, 404);
+        let series = format!("{IN_EFFECT}{{object=\"{name}\"}}");
+        assert_eq!(replica.series(&series).await, 0.0);
+    }
+    wait_for("helpers", async || {
+        let both = [stage.app.dry_run(&asking).await, stage.app.dry_run(&front).await];
+        both.iter()
+            .all(|answer| answer.body["spec"]["initContainers"][0]["image"] == "registry.test/helper:1")
+    })
+    .await;
+    for policy in ["cinj/wanted", "cinj/must"] {
+        let wait = ["wait", "--for=condition=Ready", policy, "--timeout=60s"];
+        stage.system.kubectl(&wait, None).await.ok();
+    }
+    // Asked again and again, it is said once, and is no error.
+    sleep(Duration::from_secs(12)).await;
+    let log = replica.log().join("\n");
+    assert_eq!(log.matches("the guard is left out").count(), 1, "{log}");
+    assert!(!log.contains("ERROR"), "{log}");
+
+    cluster.restart_with(&[]);
+    wait_for("a guard", async || {
+        stage.policy("outrigger-required").await.status == 200
+    })
+    .await;
+    assert!(says(&replica, "the API server has ValidatingAdmissionPolicy now"));
+    wait_for("metric", async || replica.metric(IN_EFFECT).await == 2.0).await;
+    replica.signal("KILL");
+    stage
+        .wait_for_refusal(&asking, "outrigger-requested", "policy \"wanted\"")
+        .await;
+    stage
+        .wait_for_refusal(&front, "outrigger-required", "policy \"must\"")
+        .await;
 }

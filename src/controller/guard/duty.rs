@@ -26,6 +26,8 @@ use tokio::{sync::watch, task::JoinSet, time::sleep};
 const GROUP_VERSION: &str = "admissionregistration.k8s.io/v1";
 /// How often to see whether this replica is ready.
 const GLANCE: Duration = Duration::from_millis(200);
+/// How soon it is noticed that the API server has got what the guard is made of.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// However much changes, the guard is made once in this time.
 const BETWEEN: Duration = Duration::from_millis(500);
 
@@ -48,12 +50,7 @@ impl Duty for GuardDuty {
     fn perform(&self, post: Post) -> Performing {
         let (wanted, namespace, health) = (self.wanted, self.namespace.clone(), Arc::clone(&self.health));
         Box::pin(async move {
-            if !is_known(&post.client).await? {
-                tracing::warn!(
-                    "the guard is left out: this API server has no ValidatingAdmissionPolicy of {GROUP_VERSION} (Kubernetes 1.30); while outrigger is away, Pods pass without helpers that they ask for or must have"
-                );
-                return Ok(());
-            }
+            wait_until_known(&post, wanted).await?;
             if !wanted {
                 withdraw(post).await;
                 return Ok(());
@@ -73,6 +70,27 @@ pub(super) fn policy_object(name: &'static str) -> Object {
         resource: ApiResource::from_gvk_with_plural(&kind, "validatingadmissionpolicies"),
         name,
     }
+}
+
+/// Waits until the API server has what the guard is made of, as it may have after an upgrade; says once that it lacks it.
+async fn wait_until_known(post: &Post, wanted: bool) -> Result<()> {
+    let mut lacking = false;
+    while !is_known(&post.client).await? {
+        if wanted && !lacking {
+            tracing::warn!(
+                "the guard is left out: this API server has no ValidatingAdmissionPolicy of {GROUP_VERSION} (Kubernetes 1.30); while outrigger is away, Pods pass without helpers that they ask for or must have"
+            );
+            glass::NAMES
+                .iter()
+                .for_each(|name| post.metrics.is_guarding(name, false));
+        }
+        lacking = true;
+        sleep(ASK_AGAIN).await;
+    }
+    if wanted && lacking {
+        tracing::info!("the API server has ValidatingAdmissionPolicy now: the guard is made");
+    }
+    Ok(())
 }
 
 /// Whether the API server has what the guard is made of.

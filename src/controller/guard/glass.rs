@@ -18,6 +18,8 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::time::sleep;
 
+/// Of both objects.
+pub(super) const NAMES: [&str; 2] = [REQUESTED, REQUIRED];
 /// How often to see whether the bindings are there.
 const GLANCE: Duration = Duration::from_secs(10);
 
@@ -58,19 +60,29 @@ pub(super) async fn put_in(post: &Post, name: &'static str) -> Result<()> {
     Ok(())
 }
 
+/// Whether the binding of this name is there, and refuses.
+async fn denies(post: &Post, name: &'static str) -> Result<bool> {
+    let binding = within(api(post, &binding_object(name)).get_opt(name)).await?;
+    let actions = binding
+        .as_ref()
+        .and_then(|binding| binding.data["spec"]["validationActions"].as_array());
+    Ok(actions.is_some_and(|actions| actions.contains(&json!("Deny"))))
+}
+
+/// Whether the object of this name is there.
+async fn is_there(post: &Post, name: &'static str) -> bool {
+    matches!(within(api(post, &policy_object(name)).get_opt(name)).await, Ok(Some(_)))
+}
+
 /// Says when a binding is gone, or no longer refuses anything, and when it is back.
 pub(super) async fn look_after(post: Post) {
     let mut whole = [true; 2];
     loop {
-        for (name, was) in [REQUESTED, REQUIRED].into_iter().zip(&mut whole) {
-            let Ok(binding) = within(api(&post, &binding_object(name)).get_opt(name)).await else {
+        for (name, was) in NAMES.into_iter().zip(&mut whole) {
+            let Ok(is) = denies(&post, name).await else {
                 continue;
             };
-            let denies = |binding: &DynamicObject| {
-                let actions = binding.data["spec"]["validationActions"].as_array();
-                actions.is_some_and(|actions| actions.contains(&json!("Deny")))
-            };
-            let is = binding.as_ref().is_some_and(denies);
+            post.metrics.is_guarding(name, is && is_there(&post, name).await);
             match (*was, is) {
                 (true, false) => tracing::warn!(
                     binding = name,
