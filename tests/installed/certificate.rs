@@ -1,9 +1,9 @@
 //! The Secret while others write it, and a certificate that others make.
-use crate::stage::{HasHelper, Stage, asking, base64, configurations, from_base64};
+use crate::stage::{HasHelper, PATIENCE, Stage, asking, base64, configurations, from_base64};
 use outrigger_harness::pki::Authority;
 use serde_json::json;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 #[tokio::test]
 async fn row_48_of_a_secret_that_is_half_written_emptied_or_deleted_the_last_good_one_is_served_and_put_back() {
@@ -46,10 +46,80 @@ async fn row_48_where_nobody_knows_what_was_in_the_secret_another_authority_is_m
     let secret = json!({"metadata": {"name": "outrigger-certificate"}, "data": {"tls.crt": base64("what"), "ca.key": base64("ever")}});
     let path = stage.system.path("secrets");
     stage.system.call("POST", &path, Some(&secret)).await.object();
-    stage.replicas(1, &[]).await;
+    let replica = stage.start(&[]);
+    replica.logs("kept the present certificate");
+    replica.logs("holds the lease");
+    // Time is left to others who may know better. Until then the replica has no certificate: it is not ready, and nobody is
+    // sent to it.
+    let begin = Instant::now();
+    let pods = &configurations()[0];
+    loop {
+        let is_ready = replica.is_ready().await;
+        let is_registered = stage.bundle(pods).await.is_some();
+        if stage.secret().await.unwrap().text("tls.crt") != "what" {
+            break;
+        }
+        assert!(
+            !is_ready && !is_registered,
+            "ready: {is_ready}, registered: {is_registered}"
+        );
+        assert!(begin.elapsed() < PATIENCE, "{}", replica.log().join("\n"));
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(begin.elapsed() > Duration::from_secs(10), "after {:?}", begin.elapsed());
+    replica.wait_until_ready().await;
+    stage.balancer.add(replica.address());
+    stage.replicas.push(replica);
     stage.wait_until_called().await;
-    // It was told of what it found, and left time to others who may know better.
-    stage.replicas[0].logs("kept the present certificate");
+}
+
+#[tokio::test]
+async fn an_installation_whose_secret_is_empty_waits_for_nobody() {
+    let Some(mut stage) = Stage::new("empty").await else {
+        return;
+    };
+    // As it comes with the chart.
+    let secret = json!({"metadata": {"name": "outrigger-certificate"}});
+    let path = stage.system.path("secrets");
+    stage.system.call("POST", &path, Some(&secret)).await.object();
+    let replica = stage.start(&[]);
+    replica.logs("holds the lease");
+    let begin = Instant::now();
+    replica.wait_until_ready().await;
+    assert!(begin.elapsed() < Duration::from_secs(10), "after {:?}", begin.elapsed());
+    assert!(!replica.log().join("\n").contains("ERROR"), "{:?}", replica.log());
+    stage.balancer.add(replica.address());
+    stage.replicas.push(replica);
+    stage.wait_until_called().await;
+}
+
+#[tokio::test]
+async fn row_48_a_leader_that_does_not_know_what_was_in_the_secret_is_helped_by_a_replica_that_does() {
+    let Some(mut stage) = Stage::running("helped", 2, &[]).await else {
+        return;
+    };
+    let good = stage.secret().await.unwrap();
+    let leader = stage.leader().await;
+    let knows = 1 - leader;
+    stage.replicas[knows].signal("STOP");
+    stage.replicas[leader].signal("KILL");
+    let spoilt = json!({"data": {"tls.crt": base64("what"), "ca.key": base64("ever")}});
+    stage.system.merge(&stage.secret_path(), &spoilt).await.object();
+    let new = stage.start(&[]);
+    new.logs("holds the lease");
+    stage.replicas[knows].signal("CONT");
+    let is_back = async || stage.secret().await.unwrap().0["data"] == good.0["data"];
+    stage.wait_for("good Secret", is_back).await;
+    new.wait_until_ready().await;
+    assert!(
+        !new.log().join("\n").contains("made a certificate authority"),
+        "{:?}",
+        new.log()
+    );
+    stage.balancer.add(new.address());
+    stage.replicas.push(new);
+    stage.kill(leader);
+    assert!(stage.app.create(&asking()).await.has_helper());
 }
 
 #[tokio::test]

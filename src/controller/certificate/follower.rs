@@ -1,4 +1,5 @@
-//! What every replica does: it serves the Secret's leaf, and makes the Secret where there is none.
+//! What every replica does: it serves the Secret's leaf, makes the Secret where there is none, and puts back what was last good
+//! in it where the leader does not.
 //!
 //! Whoever comes first makes it; all others find that there is one, and read it. It is read again and again, which misses
 //! nothing and costs less than a watch.
@@ -11,10 +12,12 @@ use super::{
 use crate::{controller::call::Complaint, tls::served::Served};
 use anyhow::{Context, Result, anyhow};
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// How often the Secret is read.
 pub(super) const PERIOD: Duration = Duration::from_secs(5);
+/// How long the Secret is left for the leader to put right.
+const LEFT_TO_THE_LEADER: Duration = Duration::from_secs(4);
 /// Pause after an error, and after somebody was faster.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -24,6 +27,7 @@ pub(super) async fn follow(store: Store, shared: Arc<Shared>, mut served: Served
         store,
         shared,
         leaf: None,
+        wrong_since: None,
         complaint: Complaint::default(),
     };
     loop {
@@ -50,6 +54,8 @@ struct Follower {
     shared: Arc<Shared>,
     /// What is served.
     leaf: Option<Keyed>,
+    /// Since when the Secret is of no use.
+    wrong_since: Option<Instant>,
     complaint: Complaint,
 }
 
@@ -66,7 +72,32 @@ impl Follower {
             return Ok(false);
         };
         self.take_up(&found, served);
+        self.put_back(&found)
+            .await
+            .context("failed to put back what was last good in the Secret")?;
         Ok(true)
+    }
+
+    /// The leader does so at once, if it knows what was in it; one that has just started does not.
+    async fn put_back(&mut self, found: &Found) -> Result<()> {
+        let Some(last_good) = self.shared.last_good().filter(|_| !found.wrong.is_empty()) else {
+            self.wrong_since = None;
+            return Ok(());
+        };
+        let since = *self.wrong_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < LEFT_TO_THE_LEADER {
+            return Ok(());
+        }
+        self.wrong_since = None;
+        if self.store.replace(found, &last_good, false).await? {
+            let wrong = found.wrong.join("; ");
+            tracing::warn!(
+                secret = self.store.name,
+                wrong,
+                "put back what was last good in the Secret"
+            );
+        }
+        Ok(())
     }
 
     async fn make(&self) -> Result<()> {
@@ -87,6 +118,10 @@ impl Follower {
 
     fn take_up(&mut self, found: &Found, served: &mut Served) {
         let Some(leaf) = &found.content.leaf else {
+            if found.is_empty() && self.leaf.is_none() {
+                // The leader fills it.
+                return;
+            }
             let wrong = found.wrong.join("; ");
             served.complain(&anyhow!("Secret {}: {wrong}", self.store.name));
             return;

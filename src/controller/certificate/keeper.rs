@@ -6,7 +6,11 @@ use super::{
     secret::{Found, Store},
     shared::Shared,
 };
-use crate::controller::{call::Complaint, duty::Post, registration::published};
+use crate::controller::{
+    call::Complaint,
+    duty::Post,
+    registration::{is_any_there, published},
+};
 use anyhow::{Context, Result};
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -16,7 +20,8 @@ use tokio::{
 
 /// How often to look while something is under way.
 const SOON: Duration = Duration::from_millis(500);
-/// How long a Secret that is of no use is left for a replica to put right that knows what was in it.
+/// How long a Secret that is of no use is left for a replica to put right that knows what was in it: followers read it each
+/// [`PERIOD`], and put it right when they find it so again.
 const LEFT_TO_OTHERS: Duration = Duration::from_secs(12);
 
 /// Keeps the Secret good while the lease is ours, and states what callers have to trust.
@@ -104,6 +109,10 @@ impl Keeper {
                 );
             }
             return Ok(Some(SOON));
+        }
+        if found.is_empty() && !is_any_there(&self.post.client).await? {
+            // An installation begins: nobody trusts anything yet.
+            return Ok(None);
         }
         let since = *self.useless_since.get_or_insert_with(Instant::now);
         Ok((since.elapsed() < LEFT_TO_OTHERS).then_some(SOON))

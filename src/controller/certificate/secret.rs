@@ -37,6 +37,14 @@ impl Found {
         Found { secret, content, wrong }
     }
 
+    /// Whether nothing is in it, as in one that comes with an installation.
+    pub(super) fn is_empty(&self) -> bool {
+        self.secret
+            .data
+            .as_ref()
+            .is_none_or(std::collections::BTreeMap::is_empty)
+    }
+
     /// Whether somebody asks for a new authority.
     pub(super) fn asks_for_rotation(&self) -> bool {
         let annotations = self.secret.metadata.annotations.as_ref();

@@ -127,6 +127,21 @@ pub(super) async fn published(client: &Client, bundle: &str) -> Result<bool> {
     Ok(true)
 }
 
+/// Whether one of the configurations is there.
+///
+/// # Errors
+/// When they cannot be read.
+pub(super) async fn is_any_there(client: &Client) -> Result<bool> {
+    for configuration in Configuration::ALL {
+        let object = object(configuration);
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &object.resource);
+        if within(api.get_opt(object.name)).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn object(configuration: Configuration) -> Object {
     let kind = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", configuration.kind());
     Object {
