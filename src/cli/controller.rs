@@ -130,8 +130,12 @@ impl ControllerArgs {
             recorder: parts.recorder,
         };
         let (name, owner, observed) = (identity.clone(), self.owner.clone(), parts.observed);
-        always.push(always_doing(|client| {
-            replicas::tell(client, place, name, owner, observed)
+        always.push(Box::new(|client, stopped| {
+            let told = replicas::tell(client, place, name, owner, observed, stopped);
+            Box::pin(async {
+                told.await;
+                Ok(())
+            })
         }));
         let (name, recorded, metrics) = (identity.clone(), parts.recorded, Arc::clone(&parts.metrics));
         always.push(always_doing(|client| events::run(client, name, recorded, metrics)));
@@ -188,11 +192,14 @@ impl ControllerArgs {
     }
 }
 
-/// What every replica does, and no error ends.
+/// What every replica does until it is told to stop, and no error ends.
 fn always_doing<F: Future<Output = ()> + Send + 'static>(work: impl FnOnce(Client) -> F + Send + 'static) -> Always {
-    Box::new(|client| {
-        Box::pin(async {
-            work(client).await;
+    Box::new(|client, mut stopped| {
+        Box::pin(async move {
+            tokio::select! {
+                () = work(client) => {}
+                () = stopped.stopped() => {}
+            }
             Ok(())
         })
     })

@@ -37,6 +37,8 @@ const THREADS: usize = 2;
 const GLANCE: Duration = Duration::from_millis(20);
 /// How long duties may take to end.
 const ENDING: Duration = Duration::from_secs(1);
+/// How long what every replica does may take to end.
+const LEAVING: Duration = Duration::from_secs(5);
 /// Pauses before a duty that failed is begun again.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -65,8 +67,24 @@ pub struct Controller {
     pub always: Vec<Always>,
 }
 
-/// Something that every replica does, given a client.
-pub type Always = Box<dyn FnOnce(Client) -> duty::Performing + Send>;
+/// Something that every replica does, given a client and word of the end.
+pub type Always = Box<dyn FnOnce(Client, Stopped) -> duty::Performing + Send>;
+
+/// Whether it is time to come to an end.
+#[derive(Debug, Clone)]
+pub struct Stopped(watch::Receiver<bool>);
+
+impl Stopped {
+    /// Waits until it is. What cannot be told any more is over.
+    pub async fn stopped(&mut self) {
+        let _ = self.0.wait_for(|stopped| *stopped).await;
+    }
+
+    /// Waits so long, or until it is; whether it is.
+    pub async fn within(&mut self, pause: Duration) -> bool {
+        timeout(pause, self.stopped()).await.is_ok()
+    }
+}
 
 /// A controller that runs on a thread of its own.
 #[derive(Debug)]
@@ -116,14 +134,15 @@ impl Controller {
         Ok(Running { stop, thread })
     }
 
-    async fn run(self, mut stopped: watch::Receiver<bool>) -> Result<()> {
+    async fn run(self, stopped: watch::Receiver<bool>) -> Result<()> {
+        let mut stopped = Stopped(stopped);
         let client = (self.client)()?;
         let api = Api::namespaced(client.clone(), &self.namespace);
         let mut candidate = Candidate::new(api, self.lease, self.identity.clone(), self.times);
         let owner = self.owner.map(|name| Owner::new(client.clone(), &name));
         let mut always = JoinSet::new();
         for work in self.always {
-            always.spawn(work(client.clone()));
+            always.spawn(work(client.clone(), stopped.clone()));
         }
         let post = |term: &Term| Post {
             client: client.clone(),
@@ -135,7 +154,10 @@ impl Controller {
         loop {
             let term = tokio::select! {
                 term = candidate.acquire() => term,
-                _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
+                () = stopped.stopped() => {
+                    finish(always, async {}).await;
+                    return Ok(());
+                }
             };
             tracing::info!(identity = self.identity, "holds the lease");
             self.metrics.leads(true);
@@ -145,17 +167,27 @@ impl Controller {
             }
             let stops = tokio::select! {
                 () = candidate.hold(&term) => false,
-                _ = stopped.wait_for(|stopped| *stopped) => true,
+                () = stopped.stopped() => true,
             };
             self.metrics.leads(false);
             if timeout(ENDING, performing.shutdown()).await.is_err() {
                 tracing::warn!("a duty goes on although it should end");
             }
             if stops {
-                candidate.release(&term).await;
+                finish(always, candidate.release(&term)).await;
                 return Ok(());
             }
         }
+    }
+}
+
+/// Does the last thing, and lets what every replica does come to its end meanwhile.
+async fn finish(mut always: JoinSet<Result<()>>, last: impl Future<Output = ()>) {
+    let ended = async { while always.join_next().await.is_some() {} };
+    if tokio::join!(last, timeout(LEAVING, ended)).1.is_err() {
+        tracing::warn!(
+            "did not wait for the API server to answer; others notice in half a minute that this replica is gone"
+        );
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! Each has a small Lease of its own, renewed every ten seconds, with the resource version up to which it serves the policies
 //! of each kind. So the leader can tell of any number of policies whether all replicas serve them, and none of them writes
-//! anything to a policy. A replica whose Lease has run out is gone. Clocks of nodes need to agree to some seconds.
+//! anything to a policy. A replica whose Lease has run out is gone; one that is told to stop takes its Lease away. Clocks of
+//! nodes need to agree to some seconds.
 use crate::{
     controller::{
+        Stopped,
         apply::FIELD_MANAGER,
-        call::{Complaint, status, within},
+        call::{Complaint, status, text, within},
         owner::Owner,
     },
     store::cluster::{Marks, Observed},
@@ -19,7 +21,7 @@ use kube::{
 };
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// How often a replica says that it is there.
 const RENEWAL: Duration = Duration::from_secs(10);
@@ -63,21 +65,29 @@ impl Place {
     }
 }
 
-/// Tells what this replica serves, from when it serves anything on, without an end. The ClusterRole `owner` owns what it writes.
-pub async fn tell(client: Client, place: Place, identity: String, owner: Option<String>, observed: Arc<Observed>) {
+/// Tells what this replica serves, from when it serves anything on until it is stopped, and then no more. The ClusterRole
+/// `owner` owns what it writes.
+pub async fn tell(
+    client: Client,
+    place: Place,
+    identity: String,
+    owner: Option<String>,
+    observed: Arc<Observed>,
+    mut stopped: Stopped,
+) {
     let owner = owner.map(|name| Owner::new(client.clone(), &name));
     let api = place.leases(client);
     let (name, mut complaint) = (place.lease(&identity), Complaint::default());
     let mut told: Option<(Marks, Instant)> = None;
-    loop {
+    let mut pause = Duration::ZERO;
+    // A write is not broken off: it could come after the end.
+    while !stopped.within(pause).await {
+        pause = GLANCE;
         let due = observed.served().filter(|_| match &told {
             None => true,
             Some((marks, at)) => at.elapsed() >= RENEWAL || (at.elapsed() >= BETWEEN && !observed.newest_is_in(marks)),
         });
-        let Some(marks) = due else {
-            sleep(GLANCE).await;
-            continue;
-        };
+        let Some(marks) = due else { continue };
         let mut lease = place.manifest(&name, &identity, &marks);
         match write(&api, &name, &mut lease, owner.as_ref()).await {
             Ok(_) => {
@@ -90,9 +100,15 @@ pub async fn tell(client: Client, place: Place, identity: String, owner: Option<
                 if let Some(text) = complaint.about(&error) {
                     tracing::error!("failed to tell what this replica serves: {text}; trying on");
                 }
-                sleep(RENEWAL / 2).await;
+                pause = RENEWAL / 2;
             }
         }
+    }
+    if told.is_some()
+        && let Err(error) = within(api.delete(&name, &DeleteParams::default())).await
+    {
+        let text = text(&error);
+        tracing::warn!("failed to tell that this replica serves no more: {text}; others see it in half a minute");
     }
 }
 
