@@ -96,14 +96,19 @@ fn shadows(policy: &CompiledPolicy, snapshot: &Snapshot) -> Option<String> {
     ))
 }
 
-/// What is left behind. How many Pods carry it stands in its status, if somebody counts.
+/// What is left behind. How many Pods carry it, and how many name it, stands in its status, if somebody counts.
 fn farewell(policy: &Value) -> String {
     let name = policy
         .pointer("/metadata/name")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let refused = "Pods that name it will be refused";
-    match policy.pointer("/status/injected").and_then(Value::as_u64) {
+    let count = |field: &str| policy.pointer(&format!("/status/{field}")).and_then(Value::as_u64);
+    let refused = match count("named") {
+        None | Some(0) => "Pods that name it will be refused".to_owned(),
+        Some(1) => "one names it, and Pods like that will be refused".to_owned(),
+        Some(named) => format!("{named} name it, and Pods like these will be refused"),
+    };
+    match count("injected") {
         Some(0) => format!("policy \"{name}\": no running Pod carries it; {refused}"),
         Some(1) => format!("policy \"{name}\": one running Pod carries it and keeps it until replaced; {refused}"),
         Some(count) => {
@@ -216,5 +221,12 @@ mod tests {
         assert!(told(&policy).contains("not known here"));
         policy["status"] = json!({"injected": 120});
         assert!(told(&policy).contains("120 running Pods carry it"));
+        assert!(told(&policy).contains("Pods that name it will be refused"));
+        policy["status"]["named"] = json!(80);
+        assert!(
+            told(&policy).contains("80 name it, and Pods like these will be refused"),
+            "{}",
+            told(&policy)
+        );
     }
 }

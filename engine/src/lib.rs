@@ -39,5 +39,5 @@ pub use pod::{OwnerReference, PodView};
 pub use render::{Rendering, Renderings};
 pub use request::is_for_pods;
 pub use snapshot::{Namespace, Settings, Snapshot};
-pub use standing::{Standing, missing_is_not_told, standings};
+pub use standing::{Standing, missing_is_not_told, named, standings};
 pub use text::Text;

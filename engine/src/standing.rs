@@ -52,6 +52,17 @@ pub fn standings(snapshot: &Snapshot, namespace: &str, pod: &PodView<'_>) -> Vec
     found
 }
 
+/// The policies that a Pod of `namespace` names, among those that there are.
+pub fn named(snapshot: &Snapshot, namespace: &str, pod: &PodView<'_>) -> Vec<PolicyId> {
+    if pod.annotation(MIRROR).is_some() || snapshot.is_protected(namespace) {
+        return Vec::new();
+    }
+    let wishes = pod.annotation(request::INJECT).map(request::parse);
+    let wanted = wishes.and_then(Result::ok).unwrap_or_default().wanted;
+    let policies = wanted.iter().filter_map(|name| snapshot.visible(name, namespace));
+    policies.map(|policy| policy.id().clone()).collect()
+}
+
 fn lacking<'a>(
     snapshot: &'a Snapshot,
     namespace: &str,
@@ -141,5 +152,13 @@ mod tests {
             );
         }
         assert_eq!(told("kube-system", is_web, json!({})), "");
+        let named = |namespace: &str, inject: &str| {
+            let pod = json!({"metadata": {"annotations": {"outrigger.dev/inject": inject}}}).to_string();
+            let ids = named(&snapshot, namespace, &serde_json::from_str(&pod).unwrap());
+            ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(named("shop", "asked, paused, none, -web"), "asked, paused");
+        assert_eq!(named("shop", "false"), "");
+        assert_eq!(named("kube-system", "asked"), "");
     }
 }

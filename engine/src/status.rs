@@ -36,6 +36,9 @@ pub struct PolicyStatus {
     /// Pods that it selects and that do not carry it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<i64>,
+    /// Running Pods that name it in `outrigger.dev/inject`, among those that are watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub named: Option<i64>,
     /// Why a count is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
@@ -105,6 +108,8 @@ pub struct Counts {
     pub outdated: Option<i64>,
     /// Pods that it selects and that do not carry it.
     pub missing: Option<i64>,
+    /// Running Pods that name it.
+    pub named: Option<i64>,
     /// Why a count is absent.
     pub uncounted: Option<String>,
 }
@@ -181,6 +186,7 @@ impl PolicyStatus {
             injected: counts.injected,
             outdated: counts.outdated,
             missing: counts.missing,
+            named: counts.named,
             uncounted: counts.uncounted,
             ..self
         }

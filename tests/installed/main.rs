@@ -9,10 +9,12 @@
 
 mod certificate;
 mod configurations;
+mod events;
 mod lease;
 mod load;
 mod outage;
 mod rotation;
 mod stage;
 mod start;
+mod status;
 mod uninstall;

@@ -15,7 +15,7 @@ use kube::{
     runtime::watcher::{self, Event},
 };
 use outrigger_engine::{
-    CompiledPolicy, PodView, PolicyId, Snapshot, Standing, missing_is_not_told, standings, status::Counts,
+    CompiledPolicy, PodView, PolicyId, Snapshot, Standing, missing_is_not_told, named, standings, status::Counts,
 };
 use serde_json::json;
 use std::{
@@ -65,6 +65,7 @@ pub(super) struct Tally {
     current: i64,
     outdated: i64,
     missing: i64,
+    named: i64,
 }
 
 impl Counting {
@@ -88,6 +89,7 @@ impl Counting {
                     injected: Some(tally.current + tally.outdated),
                     outdated: Some(tally.outdated),
                     missing: untold.is_none().then_some(tally.missing),
+                    named: Some(tally.named),
                     uncounted: untold.map(|why| format!("missing: {why}")),
                 })
             }
@@ -245,6 +247,9 @@ impl Pods {
                     Standing::Outdated => tally.outdated += count,
                     Standing::Missing => tally.missing += count,
                 }
+            }
+            for id in named(snapshot, namespace, &pod) {
+                tallies.entry(id).or_default().named += count;
             }
         }
         tallies

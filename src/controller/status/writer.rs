@@ -409,6 +409,7 @@ fn counts_of(status: &PolicyStatus) -> Counts {
         injected: status.injected,
         outdated: status.outdated,
         missing: status.missing,
+        named: status.named,
         uncounted: status.uncounted.clone(),
     }
 }
