@@ -93,6 +93,11 @@ pub(super) struct Parts<'a> {
 }
 
 impl ControllerArgs {
+    /// How long a file may come later to one replica than to another, and what it says later to the API server.
+    pub(super) fn patience_with_files(&self) -> Duration {
+        self.settling * 2
+    }
+
     /// Starts to take part in what replicas do together; `None` without a Service.
     pub(super) fn start(&self, parts: Parts<'_>) -> Result<Option<Running>> {
         let Some(service) = &self.service else {
@@ -101,7 +106,12 @@ impl ControllerArgs {
         let secret = self.certificate(service, parts.names)?;
         let (mut always, mut trust) = (Vec::new(), Trust::Secret(secret.clone()));
         match (parts.authorities, parts.served) {
-            (Some(authorities), _) => trust = Trust::File(authorities),
+            (Some(authorities), _) => {
+                trust = Trust::File {
+                    path: authorities,
+                    overlap: self.settling * 10,
+                }
+            }
             (None, Some(served)) => {
                 always.push(always_doing(
                     |client| async move { secret.follow(client, served).await },

@@ -17,6 +17,7 @@ use crate::{
         files::{FileStore, Files, Told},
     },
     tls::{
+        callers::Callers,
         clients::Clients,
         reload::{Certificate, Origin},
         served::Served,
@@ -158,6 +159,11 @@ impl ServeArgs {
 }
 
 impl ServeArgs {
+    fn callers(&self) -> Option<Callers> {
+        let file = self.tls_ca.clone()?;
+        Some(Callers::new(file, self.controller.patience_with_files()))
+    }
+
     fn clients(&self, metrics: &Arc<Metrics>) -> Result<Option<Arc<Clients>>> {
         let open =
             |authority: &PathBuf| Clients::open(authority.clone(), self.client_name.clone(), Arc::clone(metrics));
@@ -264,6 +270,7 @@ impl Shown {
             return Served::nothing(clients, health, metrics).map(Shown::FromSecret);
         }
         let certificate = Certificate::open(args.origin(), clients, health, metrics)?;
+        let certificate = certificate.trusted_by(args.callers());
         Ok(Shown::FromFiles(Box::new(certificate)))
     }
 

@@ -1,8 +1,10 @@
 //! The certificate of the HTTPS port: made here ([`issue`], [`authority`]) or given, and swapped while serving
-//! ([`served`], [`reload`]); and, if so told, the certificates that clients must show ([`clients`]).
+//! ([`served`], [`reload`]), when callers trust it ([`callers`]); and, if so told, the certificates that clients must show
+//! ([`clients`]).
 //!
 //! It knows nothing about requests, and never lets go of a working pair for one that does not work.
 pub mod authority;
+pub mod callers;
 pub mod clients;
 pub mod issue;
 pub mod reload;
@@ -57,6 +59,20 @@ impl Pair {
             certified,
             not_before,
             not_after,
+        })
+    }
+
+    /// Whether a certificate of its chain is signed by this authority.
+    fn is_signed_by(&self, authority: &CertificateDer<'_>) -> bool {
+        let Ok((_, authority)) = X509Certificate::from_der(authority) else {
+            return false;
+        };
+        self.certified.cert.iter().any(|certificate| {
+            let signed = |certificate: X509Certificate<'_>| {
+                certificate.issuer() == authority.subject()
+                    && certificate.verify_signature(Some(authority.public_key())).is_ok()
+            };
+            X509Certificate::from_der(certificate).is_ok_and(|(_, certificate)| signed(certificate))
         })
     }
 

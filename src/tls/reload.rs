@@ -2,7 +2,7 @@
 //!
 //! The files are read again each second, contents and all: two small files cost less than a watch that misses how kubelet
 //! swaps symlinks. Open connections are not touched.
-use super::{Pair, authority, clients::Clients, issue::renewal, served::Served};
+use super::{Pair, authority, callers::Callers, clients::Clients, issue::renewal, served::Served};
 use crate::observe::{
     health::{self, Health},
     metrics::Metrics,
@@ -45,6 +45,9 @@ pub struct Certificate {
     files: (PathBuf, PathBuf),
     seen: Option<(Vec<u8>, Vec<u8>)>,
     renewal: i64,
+    /// Who must trust the next one before it is shown.
+    callers: Option<Callers>,
+    held_back: bool,
     served: Served,
 }
 
@@ -83,8 +86,16 @@ impl Certificate {
             seen: Some(contents),
             origin,
             files,
+            callers: None,
+            held_back: false,
             served,
         })
+    }
+
+    /// The same, showing certificates of another authority once these callers trust it.
+    #[must_use]
+    pub fn trusted_by(self, callers: Option<Callers>) -> Certificate {
+        Certificate { callers, ..self }
     }
 
     /// For the listener; shows each new handshake the latest good certificate.
@@ -104,7 +115,8 @@ impl Certificate {
             }
         };
         match self.take_up(&contents) {
-            Ok(()) => {
+            Ok(false) => {}
+            Ok(true) => {
                 self.served.reloaded();
                 tracing::info!(certificate = %self.files.0.display(), "took up a new certificate");
                 self.seen = Some(contents);
@@ -142,14 +154,32 @@ impl Certificate {
         }
     }
 
-    fn take_up(&mut self, contents: &(Vec<u8>, Vec<u8>)) -> Result<()> {
+    /// Whether it is served from now on; else it is tried again.
+    fn take_up(&mut self, contents: &(Vec<u8>, Vec<u8>)) -> Result<bool> {
         let pair = parse(contents, &self.files)?;
+        if self.waits_for_callers(&pair) {
+            return Ok(false);
+        }
         let due = renewal(pair.not_before, pair.not_after);
         self.served
             .take_up(pair)
             .with_context(|| self.files.0.display().to_string())?;
         self.renewal = due;
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether callers are still to be told of who signed this, and the present one serves them meanwhile.
+    fn waits_for_callers(&mut self, pair: &Pair) -> bool {
+        let Some(callers) = &mut self.callers else { return false };
+        let waits = !callers.trust(pair) && self.served.not_after > health::now();
+        if waits && !self.held_back {
+            tracing::info!(
+                certificate = %self.files.0.display(),
+                "a new certificate is of another authority: it is shown when callers have been told to trust that"
+            );
+        }
+        self.held_back = waits;
+        waits
     }
 }
 

@@ -34,7 +34,12 @@ pub enum Trust {
     /// Our own authority.
     Secret(InSecret),
     /// A file with PEM.
-    File(PathBuf),
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// How long former authorities stay trusted, as other replicas may still serve certificates of theirs.
+        overlap: Duration,
+    },
 }
 
 /// Keeps the three configurations right, and the certificate that they trust.
@@ -63,7 +68,10 @@ impl Duty for Registration {
             let mut parts = JoinSet::new();
             match trust {
                 Trust::Secret(secret) => parts.spawn(secret.keep(post.clone(), sender)),
-                Trust::File(path) => parts.spawn(file::follow(path, sender)),
+                Trust::File { path, overlap } => {
+                    let former = trusted_now(&post.client).await;
+                    parts.spawn(file::follow(path, former, overlap, sender))
+                }
             };
             parts.spawn(register(post, service, protected, health, trusted));
             // None of them ends, unless by an error of ours.
@@ -73,6 +81,16 @@ impl Duty for Registration {
             }
         })
     }
+}
+
+/// What the configuration for Pods trusts at present, as PEM; nothing where that cannot be told.
+async fn trusted_now(client: &Client) -> String {
+    let object = object(Configuration::Pods);
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &object.resource);
+    let found = within(api.get_opt(object.name)).await.ok().flatten();
+    let bundle = found.map(|found| found.data["webhooks"][0]["clientConfig"]["caBundle"].clone());
+    let bundle = bundle.and_then(|bundle| serde_json::from_value::<ByteString>(bundle).ok());
+    String::from_utf8(bundle.map(|bundle| bundle.0).unwrap_or_default()).unwrap_or_default()
 }
 
 async fn register(
