@@ -9,7 +9,7 @@ use std::io::Write;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  outrigger crds | kubectl apply --server-side -f -")]
+  outrigger crds | kubectl apply --server-side --field-manager=helm -f -")]
 pub struct CrdsArgs {}
 
 pub(super) fn run(_: &CrdsArgs) -> anyhow::Result<()> {

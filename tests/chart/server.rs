@@ -71,7 +71,7 @@ async fn the_api_server_takes_every_object_of_every_variant_as_it_is_written() {
     if install_foreign(&namespace).await.is_none() {
         return;
     }
-    for variant in variants::all() {
+    for variant in variants::all().into_iter().chain(variants::shown()) {
         let objects = objects_in(&namespace, &helm, &variant).await;
         // Strict: a field that the API server does not know is an error, and not left out.
         let apply = [

@@ -1,6 +1,6 @@
 //! The table of values, with the objects that each gives.
 use crate::rendering::{NAMESPACE, Objects, render};
-use outrigger_harness::Helm;
+use outrigger_harness::{Helm, Page};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +51,23 @@ pub fn all() -> Vec<Variant> {
     let variants: Vec<Variant> = serde_saphyr::from_str(include_str!("variants.yaml")).unwrap();
     assert!(variants.len() > 10);
     variants
+}
+
+/// The values that the page on installing shows.
+pub fn shown() -> Vec<Variant> {
+    let blocks = Page::read("docs/install.md").blocks("yaml");
+    assert!(blocks.len() >= 3, "{blocks:?}");
+    let variant = |block: &String| Variant {
+        name: block.clone(),
+        values: serde_saphyr::from_str(block).unwrap(),
+        helm: Vec::new(),
+        more: Vec::new(),
+        less: Vec::new(),
+        fields: BTreeMap::new(),
+        flags: Vec::new(),
+        no_flags: Vec::new(),
+    };
+    blocks.iter().map(variant).collect()
 }
 
 impl Variant {
@@ -194,14 +211,9 @@ async fn the_program_knows_every_flag_that_it_is_given() {
 async fn the_chart_gives_the_rights_that_the_documents_list() {
     let Some(helm) = Helm::find() else { return };
     let objects = render(&helm, &json!({"countPods": true}), &[]).await.unwrap();
-    let page = std::fs::read_to_string(outrigger_harness::rundir::workspace().join("docs/operations.md")).unwrap();
     let mut listed = 0;
-    for block in page
-        .split("```yaml\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next())
-    {
-        for role in serde_saphyr::from_multiple::<Value>(block).unwrap() {
+    for block in Page::read("docs/operations.md").blocks("yaml") {
+        for role in serde_saphyr::from_multiple::<Value>(&block).unwrap() {
             if !["ClusterRole", "Role"].contains(&role["kind"].as_str().unwrap_or_default()) {
                 continue;
             }

@@ -1,10 +1,12 @@
 //! The life of a release, in the order in which a cluster sees it.
 use crate::load::Load;
+use crate::permission_table::{documented, listed};
 use crate::release::{CHART, Release, asking, has_helper};
 use outrigger_harness::demand::say;
 use outrigger_harness::rundir::workspace;
 use outrigger_harness::{Answer, Namespace};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +17,7 @@ const CONFIGURATIONS: [(&str, &str); 3] = [
     ("validatingwebhookconfiguration", "outrigger-policies"),
     ("validatingwebhookconfiguration", "outrigger-workloads"),
 ];
+const GUARD: [&str; 2] = ["outrigger-requested", "outrigger-required"];
 const POLICY: &str = "
 apiVersion: outrigger.dev/v1alpha1
 kind: ClusterInjectionPolicy
@@ -101,6 +104,33 @@ async fn row_35_a_release_is_installed_upgraded_and_rolled_without_a_lost_call_a
             has_helper(&ask(&labelled, "-log-saver").await, "helper")
         })
         .await;
+    // Their status, and that of a policy of the application's own that has a name of the cluster's.
+    for policy in ["cinj/helper", "cinj/log-saver"] {
+        for condition in ["Accepted", "Ready"] {
+            let wait = format!("--for=condition={condition}");
+            release.kubectl(&["wait", &wait, policy, "--timeout=120s"], None).await;
+        }
+    }
+    let shadowed = POLICY.replace("ClusterInjectionPolicy", "InjectionPolicy");
+    let shadowed = shadowed.replace("  match:\n    podSelector: {matchLabels: {tier: frontend}}\n", "");
+    let applied = application.kubectl_with(&["apply", "-f", "-"], Some(shadowed)).await;
+    assert!(
+        applied.success
+            && applied
+                .stderr
+                .contains("has no effect: the ClusterInjectionPolicy \"helper\" is meant"),
+        "{}",
+        applied.stderr
+    );
+    let wait = ["wait", "--for=condition=Shadowed", "inj/helper", "--timeout=120s"];
+    application.kubectl(&wait, None).await.ok();
+
+    // What it may do is what the security page lists.
+    let everybodys = listed(&release.namespace, "somebody-else").await;
+    let given: BTreeSet<_> = listed(&release.namespace, "outrigger").await;
+    let given: BTreeSet<_> = given.difference(&everybodys).cloned().collect();
+    assert_eq!(given, documented());
+
     // What clashes is refused with the reason, and a wrong policy before it is stored.
     let mut clash = asking("helper");
     clash["spec"]["containers"][0]["name"] = json!("helper");
@@ -146,6 +176,59 @@ async fn row_35_a_release_is_installed_upgraded_and_rolled_without_a_lost_call_a
     assert!(tally.created > 100, "{tally:?}");
     assert!(tally.lost.is_empty(), "{tally:?}");
 
+    // Away: who asked for a helper or must have one is refused by the API server itself, and nobody else.
+    let required = POLICY
+        .replace("name: helper}", "name: must}")
+        .replace("frontend", "backend");
+    let required = required.replace(
+        "match:\n",
+        &format!("enforcement: Required\n  match:\n    namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {}}}}}\n", application.name),
+    );
+    release.kubectl(&["apply", "-f", "-"], Some(required)).await;
+    let mut backend = asking("-log-saver");
+    backend["metadata"]["labels"] = json!({"tier": "backend"});
+    release
+        .until("the required policy is served", async || {
+            has_helper(&application.dry_run(&backend).await, "helper")
+        })
+        .await;
+    for name in GUARD {
+        for kind in ["validatingadmissionpolicy", "validatingadmissionpolicybinding"] {
+            release.until(name, async || release.has(kind, name).await).await;
+        }
+    }
+    let guards_it = ["get", "validatingadmissionpolicy", GUARD[1], "--output", "yaml"];
+    release
+        .until("the guard knows the required policy", async || {
+            release.kubectl(&guards_it, None).await.contains("selected_must")
+        })
+        .await;
+    release.end_all();
+    for (pod, guard, policy) in [(asking("helper"), GUARD[0], "helper"), (backend, GUARD[1], "must")] {
+        let refused = async || {
+            let answer = application.dry_run(&pod).await;
+            answer.status == 403
+                && answer
+                    .message()
+                    .contains(&format!("ValidatingAdmissionPolicy '{guard}'"))
+                && answer.message().contains(&format!("policy \"{policy}\""))
+        };
+        release.until("the guard refuses", refused).await;
+    }
+    let mut selected = asking("-log-saver");
+    selected["metadata"]["labels"] = json!({"tier": "frontend"});
+    for pod in [asking("-log-saver"), selected] {
+        assert_eq!(application.create(&pod).await.status, 201, "{pod}");
+    }
+    for _ in 0..2 {
+        release.start_replica().await;
+    }
+    release
+        .until("it serves again", async || {
+            has_helper(&ask(&application, "helper").await, "helper")
+        })
+        .await;
+
     // Uninstalled: with the release goes what its replicas have made.
     release.helm(&["uninstall", "outrigger"]).await;
     for (resource, name) in CONFIGURATIONS {
@@ -158,8 +241,13 @@ async fn row_35_a_release_is_installed_upgraded_and_rolled_without_a_lost_call_a
     release.replicas.clear();
     let kinds =
         "deployments,replicasets,services,secrets,leases,networkpolicies,poddisruptionbudgets,roles,rolebindings";
-    let left = release.kubectl(&["get", kinds, "--output", "name"], None).await;
-    assert_eq!(left, "", "left in the namespace");
+    let nothing_is_left = async || {
+        release
+            .kubectl(&["get", kinds, "--output", "name"], None)
+            .await
+            .is_empty()
+    };
+    release.until("the namespace is empty", nothing_is_left).await;
     let kinds = "clusterroles,clusterrolebindings,priorityclasses,validatingadmissionpolicies,validatingadmissionpolicybindings,\
         mutatingwebhookconfigurations,validatingwebhookconfigurations,crds";
     let left = release.kubectl(&["get", kinds, "--output", "name"], None).await;

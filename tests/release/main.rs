@@ -5,6 +5,9 @@
 // Clippy knows test functions, not what they call.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod documents;
 mod life;
 mod load;
+#[path = "../support/permission_table.rs"]
+mod permission_table;
 mod release;

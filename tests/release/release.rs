@@ -24,14 +24,20 @@ impl Release {
     pub async fn prepare() -> Option<Release> {
         let (cluster, helm) = (Cluster::shared()?, Helm::find()?);
         let labels = json!({"labels": {"pod-security.kubernetes.io/enforce": "restricted"}});
-        Some(Release {
+        let namespace = cluster.namespace("release", labels).await;
+        Some(Release::of(cluster, namespace, helm).await)
+    }
+
+    /// The release of this namespace, whether it is there already or not.
+    pub async fn of(cluster: &'static Cluster, namespace: Namespace, helm: Helm) -> Release {
+        Release {
             cluster,
-            namespace: cluster.namespace("release", labels).await,
+            namespace,
             balancer: Balancer::start().await,
             replicas: Vec::new(),
             helm: helm.with(cluster.kubeconfig()),
             kubeconfig: None,
-        })
+        }
     }
 
     /// Runs helm for the release; it must succeed. What it prints.
@@ -84,6 +90,31 @@ impl Release {
         replica.wait_until_ready().await;
         self.balancer.add(replica.address());
         self.replicas.push(replica);
+    }
+
+    /// What kubelets and the Deployment's controller do in a cluster: all replicas that it asks for, and word of it in its status.
+    pub async fn run_deployment(&mut self) {
+        self.connect().await;
+        let deployment = format!("/apis/apps/v1/namespaces/{}/deployments/outrigger", self.namespace.name);
+        let found = self.namespace.call("GET", &deployment, None).await.object();
+        let replicas = found["spec"]["replicas"].as_u64().unwrap();
+        for _ in 0..replicas {
+            self.start_replica().await;
+        }
+        let status = json!({"status": {"observedGeneration": found["metadata"]["generation"], "replicas": replicas,
+            "updatedReplicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas}});
+        self.namespace
+            .merge(&format!("{deployment}/status"), &status)
+            .await
+            .object();
+    }
+
+    /// Ends all replicas as a power cut does.
+    pub fn end_all(&mut self) {
+        for replica in self.replicas.drain(..) {
+            self.balancer.remove(replica.address());
+            replica.signal("KILL");
+        }
     }
 
     /// Ends the oldest replica as kubelet does; the Service hears of it a little later, as nodes do.
