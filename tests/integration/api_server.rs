@@ -5,13 +5,13 @@ use axum::{
     Json, Router,
     body::{Body, Bytes},
     extract::{Path, Query, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde_json::{Value, json};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     convert::Infallible,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
@@ -63,6 +63,17 @@ pub struct Seen {
     pub reads: usize,
     pub reading: usize,
     pub most_at_once: usize,
+    /// Collections of which whole objects were asked for, and not metadata alone.
+    pub whole: BTreeSet<String>,
+}
+
+impl Seen {
+    fn asked_for(&mut self, collection: &str, headers: &HeaderMap) {
+        let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+        if !accept.is_some_and(|accept| accept.contains("as=PartialObjectMetadata")) {
+            self.whole.insert(collection.to_owned());
+        }
+    }
 }
 
 impl ApiServer {
@@ -227,8 +238,9 @@ impl Drop for Reading {
     }
 }
 
-async fn namespace(State(server): State<ApiServer>, Path(name): Path<String>) -> Response {
+async fn namespace(State(server): State<ApiServer>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     let _reading = Reading::begin(&server);
+    server.content().seen.asked_for(NAMESPACES, &headers);
     let behaviour = server.content().behaviour.clone();
     if behaviour.hang {
         std::future::pending::<()>().await;
@@ -247,8 +259,10 @@ async fn collection(
     State(server): State<ApiServer>,
     Path(collection): Path<String>,
     Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
 ) -> Response {
     let mut content = server.content();
+    content.seen.asked_for(&collection, &headers);
     if let Some(status) = content.behaviour.refuse {
         return refusal(status);
     }

@@ -91,6 +91,22 @@ async fn a_missing_crd_is_told_with_the_way_out() {
 }
 
 #[tokio::test]
+async fn of_namespaces_metadata_alone_is_asked_for() {
+    let server = server().await;
+    server.put(CLUSTER, policy("a", "a:1"));
+    let program = serving(&server).await;
+    server.behave(|behaviour| behaviour.silent = true);
+    server.put(
+        NAMESPACES,
+        namespace("new", json!({"inject.outrigger.dev/a": "enabled"})),
+    );
+    assert!(added(&program, "new", "").await.contains("a:1"), "it was not read");
+    let seen = server.seen();
+    assert_eq!((seen.lists[NAMESPACES], seen.reads), (1, 1));
+    assert_eq!(seen.whole, [CLUSTER, NAMESPACED].map(String::from).into());
+}
+
+#[tokio::test]
 async fn policies_and_namespaces_are_taken_up_as_they_change() {
     let server = server().await;
     let program = serving(&server).await;
