@@ -1,11 +1,11 @@
 //! What this machine has: programs, free ports, and patience.
+pub use outrigger_harness::built::runtime;
 use outrigger_harness::demand::{Absent, available};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// The program that all this is about.
@@ -22,28 +22,6 @@ pub fn program(name: &str, package: &str) -> Option<PathBuf> {
     available(
         found.ok_or_else(|| Absent::NotInstalled(format!("{name} is needed (Debian: apt-get install {package})"))),
     )
-}
-
-/// The program in helper containers, built beside the tests, once.
-pub fn runtime() -> PathBuf {
-    static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--locked",
-                "--workspace",
-                "--bin",
-                "outrigger-runtime",
-            ])
-            .status()
-            .unwrap();
-        assert!(built.success());
-    });
-    let binary = std::env::current_exe().unwrap();
-    let profile = binary.ancestors().nth(2).unwrap();
-    profile.join("outrigger-runtime")
 }
 
 /// Ports where nobody listens, and that no other test of this process was given.

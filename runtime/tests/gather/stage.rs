@@ -163,12 +163,7 @@ impl Gather {
 
     /// The program's process, below the shell that keeps it.
     pub fn pid(&self) -> String {
-        let shell = self.kept.group();
-        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
-        let name = |pid: &&str| {
-            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("outrigger"))
-        };
-        children.split_whitespace().find(name).unwrap().to_owned()
+        self.kept.process("outrigger").unwrap().to_string()
     }
 
     pub fn signal(&self, signal: &str) {

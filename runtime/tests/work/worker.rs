@@ -108,13 +108,11 @@ impl Worker {
     }
 
     fn signal(&self, name: &str) {
-        let shell = self.process.group();
-        let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap_or_default();
-        for child in children.split_whitespace() {
-            let comm = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
-            if comm.starts_with("outrigger") {
-                Command::new("kill").args([name, child]).status().unwrap();
-            }
+        if let Some(process) = self.process.process("outrigger") {
+            Command::new("kill")
+                .args([name, &process.to_string()])
+                .status()
+                .unwrap();
         }
     }
 

@@ -5,6 +5,7 @@
 //! kills the child and removes what it left on the disk.
 use anyhow::{Context, Result};
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
@@ -66,6 +67,16 @@ impl Kept {
     /// The shell's process id, which is also the id of the group that the program runs in.
     pub fn group(&self) -> u32 {
         self.shell.id()
+    }
+
+    /// The program's own process, whose name begins like this (Linux cuts names after 15 bytes); `None` where it has not begun, or has
+    /// ended.
+    pub fn process(&self, name: &str) -> Option<u32> {
+        let shell = self.group();
+        let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).ok()?;
+        let called =
+            |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.starts_with(name));
+        children.split_whitespace().find(called)?.parse().ok()
     }
 
     /// Kills the program and its shell, which then removes nothing; waits for the shell's end.

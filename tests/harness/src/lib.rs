@@ -7,6 +7,7 @@ pub mod answer;
 pub mod assets;
 pub mod audit;
 pub mod balancer;
+pub mod built;
 pub mod cluster;
 pub mod control_plane;
 pub mod demand;

@@ -1,8 +1,7 @@
 //! The images that policies name and that are made here: ours, and others' whose programs Debian has.
 use super::Image;
-use outrigger_harness::Node;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use outrigger_harness::{Node, built};
+use std::path::Path;
 
 /// The webhook.
 pub fn outrigger(node: &Node) {
@@ -16,12 +15,12 @@ pub fn outrigger(node: &Node) {
 
 /// What runs inside helpers.
 pub fn runtime(node: &Node) {
-    program(node, "outrigger/runtime:0.1.0", &runtime_program(), RUNTIME);
+    program(node, "outrigger/runtime:0.1.0", &built::runtime(), RUNTIME);
 }
 
 /// Debian's twemproxy, with the probe.
 pub fn twemproxy(node: &Node) {
-    let runtime = runtime_program();
+    let runtime = built::runtime();
     let nutcracker = Path::new("/usr/sbin/nutcracker");
     Image {
         name: "outrigger/twemproxy:0.1.0",
@@ -57,24 +56,6 @@ fn program(node: &Node, name: &str, program: &Path, place: &str) {
         user: "65532:65532",
     }
     .import(node);
-}
-
-/// Built as the tests were.
-fn runtime_program() -> PathBuf {
-    let built = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--workspace",
-            "--bin",
-            "outrigger-runtime",
-        ])
-        .status()
-        .unwrap();
-    assert!(built.success());
-    let binary = std::env::current_exe().unwrap();
-    binary.ancestors().nth(2).unwrap().join("outrigger-runtime")
 }
 
 /// Debian's Python, for applications that developers write.
