@@ -13,6 +13,7 @@ pub mod clash;
 mod compile;
 pub mod expr;
 mod field;
+mod images;
 mod inject;
 mod names;
 mod outline;
@@ -33,6 +34,7 @@ mod text;
 
 pub use admission::{Admission, Decision, PodRequest, Refusal, Trouble, Verdict};
 pub use compile::{CompiledPolicy, DocumentError, PolicyError, PolicyId, compile};
+pub use images::Images;
 pub use inject::admit;
 pub use outline::{CertainContainer, MatchOutline, Outline};
 pub use pod::{OwnerReference, PodView};

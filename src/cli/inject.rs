@@ -1,5 +1,5 @@
 //! `outrigger inject`: does to manifests what the webhook does to Pods.
-use super::{UNUSABLE, settings::SettingsArgs};
+use super::{UNUSABLE, images::ImageArgs, settings::SettingsArgs};
 use crate::{
     manifest::Target,
     render::{
@@ -63,6 +63,8 @@ pub struct InjectArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     namespace_annotation: Vec<(String, String)>,
     #[command(flatten)]
+    images: ImageArgs,
+    #[command(flatten)]
     settings: SettingsArgs,
     /// Say nothing but warnings and errors
     #[arg(short = 'q', long)]
@@ -122,7 +124,13 @@ impl InjectArgs {
     fn render(&self) -> Result<Option<Output>, Unusable> {
         let sources = input::read(&self.filename, self.recursive)?;
         let documents = input::documents(&sources)?;
-        let policies = policies::load(&self.policies, &sources, &documents, &self.namespace)?;
+        let policies = policies::load(
+            &self.policies,
+            &self.images.images(),
+            &sources,
+            &documents,
+            &self.namespace,
+        )?;
         for complaint in &policies.complaints {
             self.say(Level::Warning, complaint);
         }

@@ -2,6 +2,7 @@
 mod certs;
 mod controller;
 mod crds;
+mod images;
 mod inject;
 mod serve;
 mod settings;

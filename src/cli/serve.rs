@@ -1,6 +1,7 @@
 //! `outrigger serve`: puts the parts together, and takes them apart in the right order when told to stop.
 use super::{
     controller::{ControllerArgs, Parts},
+    images::ImageArgs,
     settings::SettingsArgs,
 };
 use crate::{
@@ -104,6 +105,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     controller: ControllerArgs,
     #[command(flatten)]
+    images: ImageArgs,
+    #[command(flatten)]
     settings: SettingsArgs,
     /// How long to go on answering after SIGTERM, until nobody calls this replica any more, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "3s", value_parser = seconds)]
@@ -132,6 +135,7 @@ impl ServeArgs {
         Files {
             policies: policies.to_owned(),
             namespaces: self.namespaces.clone(),
+            images: self.images.images(),
             settings: self.settings(),
         }
     }
@@ -176,6 +180,11 @@ pub(super) fn run(args: ServeArgs) -> Result<()> {
     ensure!(
         names_authorities,
         "--service and --tls-cert need --tls-ca, with the authorities that the API server has to trust"
+    );
+    ensure!(
+        args.policies.is_some() || !args.images.are_given(),
+        "--image-registry, --image-tag and --image go with --policies; policies in a cluster have their images already, bundled ones \
+         by the chart's values image.registry, image.tag and policies.images"
     );
     let _logging = logs::start(args.log_format, args.log_level.as_deref())?;
     let workers = tokio::runtime::Builder::new_multi_thread()

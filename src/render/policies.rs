@@ -1,11 +1,11 @@
 //! The policies of a run: those below directories, and those that stand between the manifests themselves.
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use outrigger_engine::{CompiledPolicy, PolicyId, policy::NAMESPACED_KIND};
+use outrigger_engine::{CompiledPolicy, Images, PolicyId, policy::NAMESPACED_KIND};
 use serde_json::Value;
 
 use super::{
@@ -30,23 +30,26 @@ pub struct Policies {
     /// it selects.
     pub complaints: Vec<String>,
     origins: HashMap<PolicyId, String>,
+    /// Images that they name.
+    named: BTreeSet<String>,
     unusable: Unusable,
 }
 
-/// Compiles the policies of `directories`, then those in `documents`; namespaced ones that name no namespace are in
-/// `namespace`.
+/// Compiles the policies of `directories`, then those in `documents`, with `images` for those that they name; namespaced ones
+/// that name no namespace are in `namespace`.
 ///
 /// # Errors
 /// When a file cannot be read, or holds a policy without a name.
 pub fn load(
     directories: &[PathBuf],
+    images: &Images,
     sources: &[Source],
     documents: &[Document],
     namespace: &str,
 ) -> Result<Policies, Unusable> {
     let mut policies = Policies::default();
     for directory in directories {
-        policies.read_directory(directory);
+        policies.read_directory(directory, images);
     }
     for document in documents {
         let Some(value) = &document.value else { continue };
@@ -55,17 +58,18 @@ pub fn load(
             // Only what may be one is worth being converted.
             if api_version.starts_with("outrigger.dev") || kind.to_ascii_lowercase().contains("injectionpol") {
                 match object.stored() {
-                    Ok(object) => policies.add(&origin, in_namespace(object, namespace)),
+                    Ok(object) => policies.add(&origin, in_namespace(object, namespace), images),
                     Err(error) => policies.unusable.0.push(format!("{origin}: {error}")),
                 }
             }
         });
     }
+    policies.look_for(images);
     std::mem::take(&mut policies.unusable).unless_any(policies)
 }
 
 impl Policies {
-    fn read_directory(&mut self, directory: &Path) {
+    fn read_directory(&mut self, directory: &Path, images: &Images) {
         let listing = match Listing::of(directory) {
             Ok(listing) => listing,
             Err(error) => {
@@ -85,13 +89,15 @@ impl Policies {
             let name = path.display().to_string();
             let read = regular_file::read(path, documents::LARGEST).map_err(|error| error.to_string());
             match read.and_then(|contents| documents::parse(&contents)) {
-                Ok(documents) => documents.into_iter().for_each(|document| self.add(&name, document)),
+                Ok(documents) => documents
+                    .into_iter()
+                    .for_each(|document| self.add(&name, document, images)),
                 Err(error) => self.unusable.0.push(format!("failed to read {name}: {error}")),
             }
         }
     }
 
-    fn add(&mut self, origin: &str, document: Value) {
+    fn add(&mut self, origin: &str, mut document: Value, images: &Images) {
         match likeness(&document) {
             Likeness::Policy => {}
             Likeness::Almost(message) => {
@@ -99,6 +105,7 @@ impl Policies {
             }
             Likeness::Other => return,
         }
+        self.named.extend(images.put_into(&mut document));
         let policy = match outrigger_engine::compile(&document) {
             Ok(policy) => policy,
             Err(error) => return self.unusable.0.push(format!("{origin}: {error}")),
@@ -114,6 +121,15 @@ impl Policies {
         self.complaints.extend(errors.chain(warnings));
         self.origins.insert(policy.id().clone(), origin.to_owned());
         self.compiled.push(Arc::new(policy));
+    }
+
+    /// An image that nobody names is a slip of the pen.
+    fn look_for(&mut self, images: &Images) {
+        let named = self.named.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let unknown = images.others.keys().filter(|image| !self.named.contains(*image));
+        let complaints =
+            unknown.map(|image| format!("--image {image}: no policy names this image; named are: {named}"));
+        self.complaints.extend(complaints);
     }
 }
 

@@ -18,7 +18,7 @@ use notify::{
     Event, EventKind, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode},
 };
-use outrigger_engine::{Settings, Snapshot};
+use outrigger_engine::{Images, Settings, Snapshot};
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -51,6 +51,8 @@ pub struct Files {
     pub policies: PathBuf,
     /// File of Namespace manifests.
     pub namespaces: Option<PathBuf>,
+    /// Instead of those that the policies name.
+    pub images: Images,
     /// For each snapshot.
     pub settings: Settings,
 }
@@ -73,7 +75,7 @@ impl FileStore {
     /// # Errors
     /// When the directory or the file of namespaces cannot be read. A broken policy is not an error: others are served.
     pub fn open(files: Files, metrics: Arc<Metrics>) -> Result<FileStore> {
-        let mut policies = PolicyFiles::new(files.policies.clone());
+        let mut policies = PolicyFiles::new(files.policies.clone()).with(files.images);
         policies
             .look(Look::Now)
             .context("--policies needs a directory of policies")?;
@@ -265,6 +267,7 @@ mod tests {
         let files = Files {
             policies: policies.into(),
             namespaces: None,
+            images: Images::default(),
             settings: Settings::default(),
         };
         FileStore::open(files, Arc::default()).unwrap()
@@ -319,6 +322,7 @@ mod tests {
         let files = |policies: &str, namespaces: Option<&Path>| Files {
             policies: directory.path().join(policies),
             namespaces: namespaces.map(Into::into),
+            images: Images::default(),
             settings: Settings::default(),
         };
         assert!(FileStore::open(files("none", None), Arc::default()).is_err());

@@ -9,7 +9,7 @@ use super::{
 use crate::regular_file;
 use anyhow::{Context, Result};
 use outrigger_engine::policy::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND};
-use outrigger_engine::{CompiledPolicy, PolicyId};
+use outrigger_engine::{CompiledPolicy, Images, PolicyId};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -22,6 +22,7 @@ use std::{
 #[derive(Debug)]
 pub struct PolicyFiles {
     root: PathBuf,
+    images: Images,
     files: BTreeMap<PathBuf, PolicyFile>,
     complaint: Option<String>,
     twice: HashSet<String>,
@@ -53,11 +54,17 @@ impl PolicyFiles {
         let (files, served) = (BTreeMap::new(), HashMap::new());
         PolicyFiles {
             root,
+            images: Images::default(),
             files,
             complaint: None,
             twice: HashSet::new(),
             served,
         }
+    }
+
+    /// With these images instead of those that the policies name.
+    pub fn with(self, images: Images) -> Self {
+        PolicyFiles { images, ..self }
     }
 
     /// Looks at the files again.
@@ -72,7 +79,7 @@ impl PolicyFiles {
         found.changed |= before != self.files.len();
         for path in listing.files {
             let file = self.files.entry(path.clone()).or_default();
-            let seen = file.look(&path, look, &self.served);
+            let seen = file.look(&path, look, &self.images, &self.served);
             found.changed |= seen.changed;
             found.failed |= seen.failed;
             found.unsettled |= seen.unsettled;
@@ -130,7 +137,13 @@ impl PolicyFiles {
 }
 
 impl PolicyFile {
-    fn look(&mut self, path: &Path, look: Look, served: &HashMap<PolicyId, Arc<CompiledPolicy>>) -> Found {
+    fn look(
+        &mut self,
+        path: &Path,
+        look: Look,
+        images: &Images,
+        served: &HashMap<PolicyId, Arc<CompiledPolicy>>,
+    ) -> Found {
         // The stamp is taken before the contents, so that a change between the two is seen at the next look.
         let stamp = Stamp::of(path).ok();
         if look == Look::Stamps && stamp.is_some() && stamp == self.stamp {
@@ -157,7 +170,12 @@ impl PolicyFile {
             Ok(documents) if documents.is_empty() && !self.policies.is_empty() => {
                 self.complain(format!("{} is empty; delete it to remove its policies", path.display()))
             }
-            Ok(documents) => self.take(path, &documents, served),
+            Ok(mut documents) => {
+                documents
+                    .iter_mut()
+                    .for_each(|document| drop(images.put_into(document)));
+                self.take(path, &documents, served)
+            }
             Err(error) => self.complain(format!("failed to read {}: {error}", path.display())),
         }
     }

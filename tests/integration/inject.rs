@@ -857,3 +857,81 @@ fn a_mebibyte_of_nothing_but_openings_is_answered_soon() {
         started.elapsed()
     );
 }
+
+/// One with an image of Outrigger's own and one of somebody else's.
+const WITH_IMAGES: &str = r#"apiVersion: outrigger.dev/v1alpha1
+kind: ClusterInjectionPolicy
+metadata: {name: pictured}
+spec:
+  sidecars: [{container: {name: own, image: "outrigger/runtime:0.1.0"}}]
+  initContainers: [{container: {name: other, image: "fluent/fluent-bit:4.0"}}]
+"#;
+
+#[test]
+fn helpers_have_the_images_that_the_command_line_says() {
+    let folder = folder();
+    fs::write(folder.path().join("policies/pictured.yaml"), WITH_IMAGES).unwrap();
+    let run = |arguments: &[&str]| {
+        let arguments = [&["-f", "-", "--policies", "policies"], arguments].concat();
+        run_in(folder.path(), &arguments, pod("pictured").as_bytes())
+    };
+    let mirror = "--image-registry=registry.example.com:5000/mirror/";
+    let other = "--image=fluent/fluent-bit:4.0=registry.example.com/fluent-bit:4.0";
+    for (flags, own, foreign) in [
+        (&[][..], "outrigger/runtime:0.1.0", "fluent/fluent-bit:4.0"),
+        (
+            &[mirror],
+            "registry.example.com:5000/mirror/outrigger/runtime:0.1.0",
+            "fluent/fluent-bit:4.0",
+        ),
+        (
+            &[mirror, "--image-tag=0.2", other],
+            "registry.example.com:5000/mirror/outrigger/runtime:0.2",
+            "registry.example.com/fluent-bit:4.0",
+        ),
+        (
+            &["--image=outrigger/runtime:0.1.0=local/runtime", mirror],
+            "local/runtime",
+            "fluent/fluent-bit:4.0",
+        ),
+    ] {
+        let done = run(flags);
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        for image in [own, foreign] {
+            assert!(
+                done.stdout.contains(&format!("image: {image}\n")),
+                "{flags:?}\n{}",
+                done.stdout
+            );
+        }
+    }
+    // A policy among the manifests is no other.
+    let among = format!("{WITH_IMAGES}---\n{}", pod("pictured"));
+    let done = run_in(folder.path(), &["-f", "-", "--image-tag", "0.3"], among.as_bytes());
+    assert!(done.stdout.starts_with(WITH_IMAGES), "{}", done.stdout);
+    assert!(
+        done.stdout.contains("image: outrigger/runtime:0.3\n"),
+        "{}",
+        done.stdout
+    );
+
+    let slip = run(&["--image=fluent/fluent-bit:4=x"]);
+    let told = "warning: --image fluent/fluent-bit:4: no policy names this image; named are: fluent/fluent-bit:4.0, helper, outrigger/runtime:0.1.0\n";
+    assert!(slip.code == Some(0) && slip.stderr.contains(told), "{}", slip.stderr);
+    for (flag, way_out) in [
+        (
+            "--image-registry=https://registry.example.com",
+            "with no https:// before it",
+        ),
+        ("--image-registry=", "write a registry"),
+        ("--image-registry=a b", "write a registry"),
+        ("--image-tag=:1", "a tag has 1 to 128"),
+        ("--image-tag=", "a tag has 1 to 128"),
+        ("--image=fluent/fluent-bit:4.0", "write the image as policies name it"),
+        ("--image==a", "write the image as policies name it"),
+    ] {
+        let refused = run(&[flag]);
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""), "{flag}");
+        assert!(refused.stderr.contains(way_out), "{flag}: {}", refused.stderr);
+    }
+}

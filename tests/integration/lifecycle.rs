@@ -5,6 +5,7 @@ use crate::{
     reviews::{creation, creation_with},
     server::{Server, Setup},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use outrigger::{
     observe::health,
     webhook::listener::{self, Cap},
@@ -49,6 +50,50 @@ async fn policies_are_taken_up_when_they_change_and_kept_when_their_file_breaks(
 
 async fn program_has(program: &Program, line: String) -> bool {
     program.has_metric(&line).await
+}
+
+/// Whether the image is in what is added to a Pod that asks for the policy.
+async fn adds(program: &Program, image: &str) -> bool {
+    let asking = creation_with(
+        "/request/object/metadata/annotations",
+        json!({"outrigger.dev/inject": "a"}),
+    );
+    let answer = program.connect().await.post(asking).await.json();
+    let patch = STANDARD.decode(answer["response"]["patch"].as_str().unwrap()).unwrap();
+    String::from_utf8(patch)
+        .unwrap()
+        .contains(&format!("\"image\":\"{image}\""))
+}
+
+#[tokio::test]
+async fn helpers_have_the_images_that_the_command_line_says_also_once_a_policy_has_changed() {
+    let with = |image: &str| {
+        policy("a").replace(
+            "{}",
+            &format!("{{sidecars: [{{container: {{name: a, image: '{image}'}}}}]}}"),
+        )
+    };
+    let flags = ["--image-registry=r.example", "--image-tag=0.2", "--image=other:1=mine"];
+    let program = Program::start(&flags, |directory| {
+        fs::write(directory.join("policies/a.yaml"), with("outrigger/runtime:0.1.0")).unwrap()
+    });
+    assert!(adds(&program, "r.example/outrigger/runtime:0.2").await);
+    fs::write(program.directory.path().join("policies/a.yaml"), with("other:1")).unwrap();
+    eventually("the change is not taken up", || adds(&program, "mine")).await;
+}
+
+#[test]
+fn images_go_with_policies_from_files() {
+    let output = Command::new(OUTRIGGER)
+        .args(["serve", "--image-tag=0.2"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("go with --policies") && said.contains("policies.images"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
