@@ -13,9 +13,11 @@
 
 mod built;
 mod content_sync;
+mod edges;
 mod image;
 mod kubelet;
 mod leader_elector;
+mod limits;
 mod log_saver;
 mod machine;
 mod memcached;

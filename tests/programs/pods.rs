@@ -1,6 +1,6 @@
 //! A Pod that got bundled policies, as the API server would store it. Knows nothing of the programs in it.
 use crate::support::{apply, decide, patch_of, snapshot};
-use outrigger_engine::{Settings, Verdict};
+use outrigger_engine::{Settings, Snapshot, Verdict};
 use outrigger_harness::rundir::workspace;
 use serde_json::{Value, json};
 use std::fs;
@@ -13,26 +13,37 @@ pub fn policy(name: &str) -> Value {
 
 /// A Pod with one container that asks for the policy, with these values of parameters; or why it is refused.
 pub fn admit(name: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
-    let mut annotations = json!({"outrigger.dev/inject": name});
-    for (parameter, value) in parameters {
-        annotations[format!("{name}.outrigger.dev/{parameter}")] = json!(value);
-    }
+    // What only a namespace may set is set there.
+    let namespace = json!({"metadata": {"name": "shop", "annotations": annotations(name, parameters)}});
+    let snapshot = snapshot(&[policy(name)], &[namespace], Settings::default());
+    admit_with(&snapshot, name, parameters)
+}
+
+/// The policy by itself, to be asked again and again.
+pub fn only(name: &str) -> Snapshot {
+    snapshot(&[policy(name)], &[], Settings::default())
+}
+
+/// The same with a policy that is there already.
+pub fn admit_with(snapshot: &Snapshot, name: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
     let pod = json!({
-        "metadata": {"name": "web", "namespace": "shop", "annotations": annotations},
+        "metadata": {"name": "web", "namespace": "shop", "annotations": annotations(name, parameters)},
         "spec": {"containers": [{"name": "web", "image": "nginx"}]},
     });
-    // What only a namespace may set is set there.
-    let namespace = json!({"metadata": {"name": "shop", "annotations": annotations}});
-    let admission = decide(
-        &snapshot(&[policy(name)], &[namespace], Settings::default()),
-        "shop",
-        &pod,
-    );
+    let admission = decide(snapshot, "shop", &pod);
     match &admission.verdict {
         Verdict::Patched(_) => Ok(apply(&pod, &patch_of(&admission))),
         Verdict::Refused(refusal) => Err(refusal.message.clone()),
         Verdict::Unchanged => Err(format!("nothing was injected: {:?}", admission.decisions)),
     }
+}
+
+fn annotations(name: &str, parameters: &[(&str, &str)]) -> Value {
+    let mut annotations = json!({"outrigger.dev/inject": name});
+    for (parameter, value) in parameters {
+        annotations[format!("{name}.outrigger.dev/{parameter}")] = json!(value);
+    }
+    annotations
 }
 
 /// The helper's container in a Pod.

@@ -242,23 +242,3 @@ fn only_who_watches_endpoint_slices_has_a_token() {
     assert!(mounts("leaf-{shard}:80").contains("emptyDir"));
     assert!(mounts("endpoints:leaf/{shard}:80").contains("projected"));
 }
-
-#[test]
-fn every_flag_is_a_parameter() {
-    let output = Command::new(runtime()).args(["gather", "--help"]).output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
-    let lines = help
-        .lines()
-        .map(str::trim_start)
-        .filter_map(|line| line.strip_prefix("--"));
-    let flags: BTreeSet<&str> = lines.map(|line| line.split([' ', '\n']).next().unwrap()).collect();
-    let pod = admit("scatter-gather", &[("shards", "2"), ("replicas", "{shard}.leaf:80")]).unwrap();
-    let arguments = texts(&container(&pod, "scatter-gather")["args"]);
-    let given: BTreeSet<&str> = arguments
-        .iter()
-        .filter_map(|argument| argument.strip_prefix("--")?.split('=').next())
-        .collect();
-    let left: Vec<&str> = flags.difference(&given).copied().collect();
-    // A cluster has one name server for all.
-    assert_eq!(left, ["dns-server"]);
-}

@@ -1,11 +1,11 @@
 //! The flags of `outrigger-runtime gather`, each with a variable of its own, and what is refused with the way out.
 use super::declared::{self, Declared, Shards, Template};
-use super::hedge::HedgeAfter;
+use super::hedge::{HedgeAfter, Methods};
 use super::merge::{Format, Merge};
 use super::numbers::{Bytes, Require, Share, Statuses};
 use crate::serving::{ServingArgs, seconds};
 use anyhow::{Context, Result, bail};
-use hyper::{Method, header::HeaderName};
+use hyper::header::HeaderName;
 use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 /// Send each request to every shard, and merge the answers
@@ -45,8 +45,8 @@ pub struct Args {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Shards")]
 pub struct ShardArgs {
-    /// The shards: a count, as 16; a StatefulSet's ordinals, as statefulset:leaf:16; names, as a,b,c; or names with their
-    /// replicas, as a=10.0.0.1:80|10.0.0.2:80,b=dns:leaf-b:80
+    /// The shards: a count, as 16; or a list of StatefulSets' ordinals, as statefulset:leaf:16, of names, as a,b,c, and of names with
+    /// their replicas, as a=10.0.0.1:80|10.0.0.2:80,b=dns:leaf-b:80
     #[arg(long, env = "OUTRIGGER_SHARDS", value_name = "SHARDS")]
     pub shards: Shards,
     /// Where the replicas of a shard are, for all that do not say so themselves: HOST:PORT, several with |; dns:HOST:PORT; or
@@ -100,15 +100,14 @@ pub struct HedgeArgs {
     /// How many requests more there may be for that, and for trying again what failed
     #[arg(long, env = "OUTRIGGER_HEDGE_SHARE", value_name = "SHARE", default_value = "10%")]
     pub hedge_share: Share,
-    /// The methods that leaves may be asked twice with
+    /// The methods that leaves may be asked twice with; empty: none
     #[arg(
         long,
         env = "OUTRIGGER_HEDGE_METHODS",
         value_name = "METHODS",
-        value_delimiter = ',',
         default_value = "GET,HEAD"
     )]
-    pub hedge_methods: Vec<Method>,
+    pub hedge_methods: Methods,
 }
 
 /// How leaves are talked to.

@@ -64,18 +64,12 @@ impl FromStr for Shards {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Shards, String> {
-        let shards = if let Some(rest) = text.strip_prefix("statefulset:") {
-            let Some((name, count)) = rest.split_once(':') else {
-                return Err("write statefulset:NAME:COUNT, as statefulset:leaf:16".into());
-            };
-            let count = number(count)?;
-            (0..count).map(|ordinal| (format!("{name}-{ordinal}"), None)).collect()
-        } else if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        let text = text.trim();
+        let shards = if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
             (0..number(text)?).map(|shard| (shard.to_string(), None)).collect()
         } else {
-            text.split(',')
-                .map(|item| one(item.trim()))
-                .collect::<Result<Vec<_>, _>>()?
+            let items = text.split(',').map(|item| named(item.trim()));
+            items.collect::<Result<Vec<_>, _>>()?.concat()
         };
         let mut names = BTreeSet::new();
         for (name, _) in &shards {
@@ -96,11 +90,19 @@ fn number(text: &str) -> Result<usize, String> {
     count.ok_or_else(|| format!("{text:?} is not a number of shards from 1 to {MOST}"))
 }
 
-fn one(item: &str) -> Result<(String, Option<Template>), String> {
-    match item.split_once('=') {
-        None => Ok((item.to_owned(), None)),
-        Some((name, replicas)) => Ok((name.trim().to_owned(), Some(replicas.parse()?))),
+/// A name, a name with its replicas, or the ordinals of a StatefulSet.
+fn named(item: &str) -> Result<Vec<(String, Option<Template>)>, String> {
+    if let Some(rest) = item.strip_prefix("statefulset:") {
+        let Some((name, count)) = rest.split_once(':') else {
+            return Err("write statefulset:NAME:COUNT, as statefulset:leaf:16".into());
+        };
+        let ordinals = 0..number(count)?;
+        return Ok(ordinals.map(|ordinal| (format!("{name}-{ordinal}"), None)).collect());
     }
+    Ok(vec![match item.split_once('=') {
+        None => (item.to_owned(), None),
+        Some((name, replicas)) => (name.trim().to_owned(), Some(replicas.parse()?)),
+    }])
 }
 
 /// A name goes into headers, metrics and the names of hosts.
@@ -144,19 +146,18 @@ impl FromStr for Source {
         if let Some(address) = text.parse::<SocketAddr>().ok().filter(|address| address.port() > 0) {
             return Ok(Source::Address(address));
         }
-        if let Some(rest) = text.strip_prefix("endpoints:") {
+        // Services may be called by the words that stand before a colon here.
+        let after = |word: &str| text.strip_prefix(word).filter(|rest| rest.contains(':'));
+        if let Some(rest) = after("endpoints:") {
             return endpoints(rest).map(Source::Endpoints);
         }
         let wrong = || {
             format!(
-                "{text:?} does not say where replicas are; write HOST:PORT, dns:HOST:PORT or endpoints:SERVICE[.NAMESPACE][/POD]:PORT"
+                "{text:?} does not say where replicas are; write HOST:PORT, dns:HOST:PORT or endpoints:SERVICE[.NAMESPACE][/POD]:PORT, with at \
+                 most 63 characters between the dots of a name"
             )
         };
-        let (host, port) = text
-            .strip_prefix("dns:")
-            .unwrap_or(text)
-            .rsplit_once(':')
-            .ok_or_else(wrong)?;
+        let (host, port) = after("dns:").unwrap_or(text).rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
         match is_host(host) {
             true => Ok(Source::Name {
@@ -169,8 +170,12 @@ impl FromStr for Source {
 }
 
 fn endpoints(text: &str) -> Result<Endpoints, String> {
-    let wrong =
-        || format!("\"endpoints:{text}\": write endpoints:SERVICE[.NAMESPACE][/POD]:PORT, the port by number or name");
+    let wrong = || {
+        format!(
+            "\"endpoints:{text}\": write endpoints:SERVICE[.NAMESPACE][/POD]:PORT, the port by number or name, with at most 63 \
+             characters between the dots of a name"
+        )
+    };
     let (rest, port) = text.rsplit_once(':').ok_or_else(wrong)?;
     let port = match port.parse::<u16>() {
         Ok(0) => return Err(wrong()),
@@ -196,13 +201,13 @@ fn endpoints(text: &str) -> Result<Endpoints, String> {
 }
 
 fn is_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 fn is_host(text: &str) -> bool {
     let labels = text.strip_suffix('.').unwrap_or(text);
-    text.len() <= 253 && labels.split('.').all(|label| is_label(&label.replace('_', "x")))
+    text.len() <= 253 && labels.split('.').all(is_label)
 }
 
 /// The shards with their replicas.
@@ -280,6 +285,14 @@ mod tests {
             (ordinals[1].name.as_str(), &ordinals[1].sources[..]),
             ("leaf-1", &[Source::Endpoints(endpoints)][..])
         );
+
+        let mixed = declared("statefulset:a:2, b=10.0.0.1:80,7", Some("{shard}.leaf:80")).unwrap();
+        let names: Vec<&str> = mixed.iter().map(|shard| shard.name.as_str()).collect();
+        assert_eq!(names, ["a-0", "a-1", "b", "7"]);
+
+        let called = declared("a=dns:53|endpoints:80|dns:dns:53", None).unwrap();
+        let sources = [name("dns", 53), name("endpoints", 80), name("dns", 53)];
+        assert_eq!(called[0].sources, sources);
     }
 
     #[test]
@@ -299,6 +312,7 @@ mod tests {
             ("a=endpoints:leaf", None, "endpoints:SERVICE"),
             ("a=endpoints:leaf/..:80", None, "endpoints:SERVICE"),
             ("statefulset:leaf", None, "statefulset:NAME:COUNT"),
+            ("a,statefulset:leaf:0", None, "from 1 to 1024"),
             ("2", Some("leaf:80"), "write {shard} where"),
         ];
         for (shards, template, message) in CASES {

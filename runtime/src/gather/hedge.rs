@@ -2,6 +2,7 @@
 use super::numbers::Share;
 use super::window::Window;
 use crate::serving::seconds;
+use hyper::Method;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -46,6 +47,23 @@ impl FromStr for HedgeAfter {
                 .map(HedgeAfter::Time)
                 .map_err(|_| format!("{text:?} is not when to hedge; write p95, a time, as 50ms, or never")),
         }
+    }
+}
+
+/// Methods, with commas: `GET,HEAD`. Nothing: none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Methods(pub Vec<Method>);
+
+impl FromStr for Methods {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Methods, String> {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let parse = |name: &str| {
+            name.parse()
+                .map_err(|_| format!("{name:?} is not a method; write GET,HEAD, or nothing for none"))
+        };
+        names.map(parse).collect::<Result<_, _>>().map(Methods)
     }
 }
 
@@ -102,6 +120,14 @@ mod tests {
         let none = Extra::new(Share(0.0));
         none.earn(1_000_000);
         assert!(!none.take());
+    }
+
+    #[test]
+    fn methods_are_a_list_that_may_be_empty() {
+        let methods = |text: &str| text.parse::<Methods>().map(|methods| methods.0);
+        assert_eq!(methods("GET, HEAD"), Ok(vec![Method::GET, Method::HEAD]));
+        assert_eq!((methods(""), methods(" ,")), (Ok(vec![]), Ok(vec![])));
+        assert!(methods("GET POST").unwrap_err().contains("write GET,HEAD"));
     }
 
     #[test]

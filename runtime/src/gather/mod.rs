@@ -127,7 +127,7 @@ fn root(args: &Args, shards: Vec<Arc<Shard>>, memory: Arc<Memory>, metrics: Arc<
         deadline: args.merging.deadline,
         merger,
         forward: args.headers()?,
-        repeatable: args.hedging.hedge_methods.clone(),
+        repeatable: args.hedging.hedge_methods.0.clone(),
         places: Semaphore::new(args.clients.concurrency.get() as usize),
         memory,
         most: args.clients.request_body.0,

@@ -7,6 +7,7 @@ pub mod stop;
 
 use anyhow::{Context, Result};
 use axum::Router;
+use hyper::http::uri::Authority;
 use std::{net::SocketAddr, time::Duration};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,13 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|number| Duration::try_from_secs_f64(number * unit).ok())
         .ok_or_else(|| format!("{text:?} is not a duration; write seconds, as 10s, or milliseconds, as 250ms"))
+}
+
+/// Whether a URL's port can be connected to; one that is not there can. A URL is parsed without a look at this, and would then be
+/// taken for one without a port.
+pub fn is_port_good(authority: &Authority) -> bool {
+    let is_there = authority.as_str().len() > authority.host().len();
+    authority.port_u16().map_or(!is_there, |port| port > 0)
 }
 
 /// Takes the port, so that whoever may not have it learns so before anything else happens.
@@ -87,6 +95,17 @@ mod tests {
         assert_eq!(milliseconds("0"), Ok(0));
         for wrong in ["", "s", "-1", "NaN", "inf", "1e300", "1m", "1 s"] {
             assert!(seconds(wrong).unwrap_err().contains("write seconds, as 10s"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_good_that_can_be_connected_to() {
+        let good = |text: &str| is_port_good(&text.parse().unwrap());
+        for text in ["a", "a:1", "a:65535", "[::1]", "[::1]:80"] {
+            assert!(good(text), "{text}");
+        }
+        for text in ["a:0", "a:65536", "a:99999", "a:", "[::1]:70000"] {
+            assert!(!good(text), "{text}");
         }
     }
 }

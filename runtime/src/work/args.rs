@@ -1,6 +1,7 @@
 //! The flags, each with a variable of its own, and what they come to. Every mistake in them is told here.
-use crate::serving::{ServingArgs, seconds};
+use crate::serving::{ServingArgs, is_port_good, seconds};
 use anyhow::{Result, bail};
+use async_nats::ServerAddr;
 use clap::ValueEnum;
 use hyper::Uri;
 use std::net::SocketAddr;
@@ -197,7 +198,8 @@ fn subject(text: &str) -> Result<String, String> {
 fn server(text: &str) -> Result<String, String> {
     let usable = text.parse::<Uri>().ok().filter(|uri| {
         let known = matches!(uri.scheme_str(), Some("nats" | "tls"));
-        known && uri.host().is_some_and(|host| !host.is_empty())
+        // The client's own parser has the last word.
+        known && uri.authority().is_some_and(is_port_good) && text.parse::<ServerAddr>().is_ok()
     });
     match usable {
         Some(uri) if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) => {
@@ -213,7 +215,7 @@ fn application(text: &str) -> Result<Uri, String> {
         uri.scheme_str() == Some("http")
             && uri
                 .authority()
-                .is_some_and(|authority| !authority.as_str().contains('@'))
+                .is_some_and(|authority| !authority.as_str().contains('@') && is_port_good(authority))
     });
     usable.ok_or_else(|| "write http://127.0.0.1:PORT/PATH; it is in the same Pod, so there is no TLS".to_owned())
 }
@@ -256,8 +258,12 @@ mod tests {
         }
         assert!(server("nats://nats:4222").is_ok());
         assert!(server("nats://a:b@nats:4222").is_err_and(|text| text.contains("OUTRIGGER_NATS_PASSWORD")));
-        assert!(server("http://nats").is_err());
+        for wrong in ["", "http://nats", "nats://", "nats://nats:0", "nats://nats:70000"] {
+            assert!(server(wrong).is_err(), "{wrong}");
+        }
         assert!(application("http://127.0.0.1:8080/x").is_ok());
-        assert!(application("https://127.0.0.1").is_err());
+        for wrong in ["https://127.0.0.1", "http://127.0.0.1:70000/"] {
+            assert!(application(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -6,6 +6,7 @@ pub mod container;
 mod json;
 mod multipart;
 
+use crate::serving::is_port_good;
 use hyper::Uri;
 use std::str::FromStr;
 
@@ -48,7 +49,7 @@ impl FromStr for Merge {
         };
         let uri: Uri = text.parse().map_err(|_| wrong())?;
         let authority = uri.authority().ok_or_else(wrong)?;
-        let named = !authority.host().is_empty() && !authority.as_str().contains('@');
+        let named = !authority.host().is_empty() && !authority.as_str().contains('@') && is_port_good(authority);
         match uri.scheme_str() == Some("http") && named {
             true => Ok(Merge::Container(uri)),
             false => Err(wrong()),
@@ -74,6 +75,7 @@ mod tests {
             "https://127.0.0.1/",
             "http://",
             "http://a@b/",
+            "http://a:70000/",
             "/merge",
         ] {
             assert!(wrong.parse::<Merge>().unwrap_err().contains("write concat"), "{wrong}");
