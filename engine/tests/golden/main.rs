@@ -83,6 +83,32 @@ fn golden_cases() {
     }
 }
 
+/// What the file of that name is about; so a policy that comes later is tried beside the others too.
+#[test]
+fn every_bundled_policy_is_in_the_pod_that_has_them_all() {
+    let together = tables()
+        .into_iter()
+        .find(|table| table.name == "bundled_together")
+        .unwrap();
+    let snapshot = snapshot(&together.policies, &together.namespaces, together.settings());
+    let case = &together.cases[0];
+    let pod = apply(&case.pod, &patch_of(&decide(&snapshot, &case.namespace, &case.pod)));
+    let injected = pod["metadata"]["annotations"]["outrigger.dev/injected"]
+        .as_str()
+        .unwrap();
+    let injected: Vec<&str> = injected
+        .split(',')
+        .filter_map(|entry| entry.split('@').next())
+        .collect();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
+    let mut bundled: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    bundled.sort();
+    assert_eq!(injected, bundled);
+}
+
 #[test]
 fn row_3_a_second_pass_changes_nothing_in_any_golden_case() {
     let mut injected = 0;
