@@ -47,7 +47,7 @@ pub struct ServerArgs {
     /// The user's name; the password is read from OUTRIGGER_NATS_PASSWORD, a token from OUTRIGGER_NATS_TOKEN
     #[arg(long, env = "OUTRIGGER_NATS_USER", value_name = "NAME")]
     pub nats_user: Option<String>,
-    /// File with the certificates of authorities to trust
+    /// File with the certificates of authorities to trust, instead of the system's
     #[arg(long, env = "OUTRIGGER_NATS_CA", value_name = "FILE")]
     pub nats_ca: Option<PathBuf>,
     /// File with this client's certificate

@@ -47,9 +47,17 @@ pub async fn run(args: Args) -> Result<()> {
     let application = Application::new(&args.handing)?.context("nothing takes the items")?;
     let connected = connection::Connected::default();
     let name = format!("outrigger work {}", args.queue);
-    let client = connection::connect(&args.server, &name, Arc::clone(&connected)).await?;
+    let outage = connection::Outage::default();
+    let client = connection::connect(&args.server, &name, Arc::clone(&connected), outage.clone()).await?;
     let (metrics, registry) = Metrics::new();
-    let shared = Arc::new(Shared::new(args, client, application, metrics, connected, stop));
+    let shared = Arc::new(Shared::new(
+        args,
+        (client, outage),
+        application,
+        metrics,
+        connected,
+        stop,
+    ));
     tracing::info!(%listen, queue = shared.args.queue, "serving");
 
     let readiness = Arc::clone(&shared);

@@ -1,7 +1,7 @@
 //! What the parts of a worker share: who it is, and how it is doing.
 use super::application::Application;
 use super::args::Args;
-use super::connection::Connected;
+use super::connection::{Connected, Outage};
 use super::metrics::Metrics;
 use super::streams::{Names, Queue};
 use async_nats::jetstream::Context;
@@ -27,6 +27,7 @@ pub struct Shared {
     pub hard_stop: CancellationToken,
     /// Told at each new connection.
     pub connected: Connected,
+    outage: Outage,
     /// Told when an item is done with, or the application is gone.
     pub changed: Notify,
     /// As many as the application may have items.
@@ -42,7 +43,7 @@ pub struct Shared {
 impl Shared {
     pub fn new(
         args: Args,
-        client: Client,
+        (client, outage): (Client, Outage),
         application: Application,
         metrics: Metrics,
         connected: Connected,
@@ -57,6 +58,7 @@ impl Shared {
             stop,
             hard_stop: CancellationToken::new(),
             connected,
+            outage,
             changed: Notify::new(),
             slots: Semaphore::new(args.handing.concurrency.into()),
             held: AtomicUsize::new(0),
@@ -148,7 +150,12 @@ impl Shared {
             return Err("stopping".to_owned());
         }
         if !self.is_connected() {
-            return Err(format!("not connected to NATS at {}", self.args.server.nats.join(", ")));
+            let reason = self
+                .outage
+                .reason()
+                .map_or_else(String::new, |reason| format!("; {reason}"));
+            let servers = self.args.server.nats.join(", ");
+            return Err(format!("not connected to NATS at {servers}{reason}"));
         }
         if let Some(trouble) = self.trouble() {
             return Err(trouble);

@@ -7,8 +7,10 @@
     reason = "that is how a test fails"
 )]
 
+mod accounts;
 mod application;
 mod chaos;
+mod cluster;
 mod dead;
 mod files;
 mod flags;
@@ -16,6 +18,7 @@ mod items;
 mod queue;
 mod readme;
 mod retries;
+mod secured;
 mod stopping;
 mod streams;
 mod waiting;

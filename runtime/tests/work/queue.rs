@@ -22,7 +22,8 @@ pub struct Found {
 impl Queue {
     pub async fn connect(url: &str) -> Queue {
         let options = async_nats::ConnectOptions::new().retry_on_initial_connect();
-        let client = options.connect(url).await.unwrap();
+        let servers: Vec<&str> = url.split(',').collect();
+        let client = options.connect(servers.as_slice()).await.unwrap();
         let mut context = jetstream::new(client);
         context.set_timeout(Duration::from_secs(5));
         Queue {

@@ -60,6 +60,11 @@ impl NatsServer {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// Lines of its configuration file from its next start on, instead of those that it had.
+    pub fn configure(&mut self, settings: &str) {
+        settings.clone_into(&mut self.settings);
+    }
+
     /// Starts it, where it does not run, and waits until it accepts connections.
     ///
     /// # Panics
