@@ -38,7 +38,13 @@ async fn after_a_time_another_replica_is_asked_and_the_slower_one_is_told_that_n
         (slow.abandoned() == asked).then_some(())
     })
     .await;
-    assert_eq!(gather.metric("hedges_total{result=\"won\"}").await, asked as f64);
+    let hedges = async |result| gather.metric(&format!("hedges_total{{result=\"{result}\"}}")).await;
+    let (won, lost) = (hedges("won").await, hedges("lost").await);
+    // On a busy machine the fast one may be asked first and take longer than that, and the slow one comes second, and loses.
+    assert!(
+        won > 0.0 && won + lost == asked as f64,
+        "{won} won, {lost} lost, {asked}"
+    );
     assert_eq!(fast.count(), 20);
 }
 

@@ -143,7 +143,12 @@ async fn counts_outlive_workers_and_servers() {
         })
         .await;
         if attempts < 3 {
-            queue.waits_for("orders-attempts", 1).await;
+            // Of each item the last count alone is there, so it is the number of writes that tells.
+            eventually("the failure is counted", async || {
+                let stream = queue.stream("orders-attempts").await;
+                (stream.cached_info().state.last_sequence == attempts as u64).then_some(())
+            })
+            .await;
             worker.kill();
             nats.kill();
             nats.run();
