@@ -75,7 +75,7 @@ pub struct Args {
     /// Spread elections over processes: stand back for so long, for each election that this process leads, before taking one more; 0: off
     #[arg(long, env = "OUTRIGGER_SPREAD", value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     spread: Duration,
-    /// Label the own Pod `outrigger.dev/leader: <election>` while it leads; for a single election
+    /// Label the own Pod `outrigger.dev/leader: <election>` while it leads; for a single election, as the label has one value
     #[arg(long, env = "OUTRIGGER_LABEL_POD")]
     label_pod: bool,
     /// The Pod's name; default: the host's
@@ -115,7 +115,7 @@ impl Args {
         ensure!(distinct.len() == names.len(), "--election names an election twice");
         ensure!(
             !self.label_pod || names.len() == 1,
-            "--label-pod is for a single election: the label has one value, and this process is in {}",
+            "--label-pod is for a single election, as the label has one value, and this process is in {}; name one, or leave --label-pod out",
             names.len()
         );
         Ok(names)

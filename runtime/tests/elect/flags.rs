@@ -61,7 +61,7 @@ fn bad_flags_are_refused_with_the_way_out() {
         (&["--election=a,b,a"], "names an election twice"),
         (
             &["--election=a,b", "--label-pod"],
-            "--label-pod is for a single election",
+            "and this process is in 2; name one, or leave --label-pod out",
         ),
         (
             &["--election=a", "--lease-duration=1500ms"],

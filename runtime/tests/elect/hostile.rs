@@ -1,6 +1,6 @@
 //! An API server that answers garbage, errors, other things than it was asked for, or nothing.
 use crate::{
-    asking::{eventually, now},
+    asking::{ask_with, eventually, now},
     elector::{Elector, Start},
 };
 use serde_json::{Value, json};
@@ -63,6 +63,7 @@ const HOSTILE: [Mood; 13] = [
 
 struct Server {
     mood: Arc<Mutex<Mood>>,
+    store: Arc<Mutex<Store>>,
     kubeconfig: PathBuf,
     _directory: TempDir,
 }
@@ -71,6 +72,15 @@ struct Server {
 struct Store {
     lease: Option<Value>,
     version: u64,
+    /// The methods of requests with a trace context, and that.
+    traced: Vec<(String, String)>,
+}
+
+struct Request {
+    method: String,
+    path: String,
+    trace: String,
+    body: Value,
 }
 
 impl Server {
@@ -88,14 +98,16 @@ impl Server {
         std::fs::write(&kubeconfig, config.to_string()).unwrap();
         let mood = Arc::new(Mutex::new(mood));
         let (present, store) = (Arc::clone(&mood), Arc::<Mutex<Store>>::default());
+        let kept = Arc::clone(&store);
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
-                let (present, store) = (Arc::clone(&present), Arc::clone(&store));
+                let (present, store) = (Arc::clone(&present), Arc::clone(&kept));
                 thread::spawn(move || serve(connection, &present, &store));
             }
         });
         Server {
             mood,
+            store,
             kubeconfig,
             _directory: directory,
         }
@@ -109,17 +121,19 @@ impl Server {
     }
 }
 
-/// The method, the path and the body of a request.
-fn request(reader: &mut impl BufRead) -> Option<(String, String, Value)> {
+fn request(reader: &mut impl BufRead) -> Option<Request> {
     let mut first = String::new();
     reader.read_line(&mut first).ok().filter(|read| *read > 0)?;
-    let mut length = 0;
+    let (mut length, mut trace) = (0, String::new());
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
         let line = line.trim().to_lowercase();
         if let Some(value) = line.strip_prefix("content-length:") {
             length = value.trim().parse().ok()?;
+        }
+        if let Some(value) = line.strip_prefix("traceparent:") {
+            value.trim().clone_into(&mut trace);
         }
         if line.is_empty() {
             break;
@@ -128,14 +142,22 @@ fn request(reader: &mut impl BufRead) -> Option<(String, String, Value)> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     let mut words = first.split(' ').map(str::to_owned);
-    let body = serde_json::from_slice(&body).unwrap_or_default();
-    Some((words.next()?, words.next()?, body))
+    Some(Request {
+        method: words.next()?,
+        path: words.next()?,
+        trace,
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    })
 }
 
 fn serve(connection: TcpStream, mood: &Mutex<Mood>, store: &Mutex<Store>) {
     let mut reader = BufReader::new(connection.try_clone().unwrap());
     let mut connection = connection;
-    while let Some((method, path, body)) = request(&mut reader) {
+    while let Some(request) = request(&mut reader) {
+        if !request.trace.is_empty() {
+            let mut store = store.lock().unwrap();
+            store.traced.push((request.method.clone(), request.trace.clone()));
+        }
         let mood = *mood.lock().unwrap();
         let (status, answer) = match mood {
             Mood::Hangup => return,
@@ -149,7 +171,7 @@ fn serve(connection: TcpStream, mood: &Mutex<Mood>, store: &Mutex<Store>) {
             Mood::TooManyRequests => (429, "{}".to_owned()),
             Mood::Conflict => (409, "{}".to_owned()),
             Mood::Empty => (200, "{}".to_owned()),
-            _ => store.lock().unwrap().answer(mood, &method, &path, body),
+            _ => store.lock().unwrap().answer(mood, request),
         };
         let text = format!(
             "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{answer}",
@@ -167,7 +189,10 @@ fn serve(connection: TcpStream, mood: &Mutex<Mood>, store: &Mutex<Store>) {
 }
 
 impl Store {
-    fn answer(&mut self, mood: Mood, method: &str, path: &str, mut body: Value) -> (u16, String) {
+    fn answer(&mut self, mood: Mood, request: Request) -> (u16, String) {
+        let Request {
+            method, path, mut body, ..
+        } = request;
         if path.contains("watch=true") {
             return (200, String::new());
         }
@@ -246,4 +271,19 @@ fn a_leader_whose_api_server_turns_hostile_stops_in_time() {
         *server.mood.lock().unwrap() = Mood::Honest;
         eventually("it leads again", || elector.leads("/").then_some(()));
     });
+}
+
+#[test]
+fn the_trace_of_who_asks_goes_with_the_write() {
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let server = Server::start(Mood::Honest);
+    let elector = server.elector();
+    eventually("it leads", || elector.leads("/").then_some(()));
+    let header = format!("traceparent: {trace}\r\n");
+    assert_eq!(
+        ask_with(elector.address, "POST", "/resign", &header).unwrap().status,
+        200
+    );
+    let traced = &server.store.lock().unwrap().traced;
+    assert_eq!(*traced, [("PUT".to_owned(), trace.to_owned())]);
 }

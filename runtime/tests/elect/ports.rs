@@ -24,6 +24,11 @@ fn every_default_port_is_in_the_table() {
             let address = default.filter(|default| !default.contains("://"));
             let port = address.and_then(|address| address.rsplit_once(':')?.1.parse::<u16>().ok());
             let Some(port) = port else { continue };
+            // Nobody else reaches it unless that is wanted.
+            assert!(
+                address.is_some_and(|address| address.starts_with("127.0.0.1:")),
+                "{command} --{flag}"
+            );
             let setting = format!("`outrigger-runtime {command} --{flag}`");
             let row = table.lines().find(|line| line.starts_with(&format!("| {port} |")));
             assert!(
@@ -34,4 +39,26 @@ fn every_default_port_is_in_the_table() {
         }
     }
     assert!(found >= 3);
+}
+
+#[test]
+fn every_flag_of_every_server_has_a_variable_of_its_own() {
+    for command in ["elect", "work", "gather"] {
+        let output = Command::new(PROGRAM).args([command, "--help"]).output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        let flags: Vec<&str> = help.split("\n      --").skip(1).collect();
+        let mut variables: Vec<&str> = flags
+            .iter()
+            .map(|text| {
+                text.split_once("[env: ")
+                    .unwrap_or_else(|| panic!("{command} --{text}"))
+                    .1
+            })
+            .filter_map(|rest| rest.split(['=', ']']).next())
+            .collect();
+        assert!(variables.len() > 10, "{help}");
+        variables.sort_unstable();
+        variables.dedup();
+        assert_eq!(variables.len(), flags.len(), "{command}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Wrong flags are refused with the way out, and every flag has a variable.
+//! Wrong flags are refused with the way out.
 use crate::stage::PROGRAM;
 use std::process::Command;
 
@@ -60,29 +60,4 @@ fn a_port_that_is_taken_is_told() {
     let listen = format!("--listen={}", taken.local_addr().unwrap());
     let said = refused(&["--shards=a=127.0.0.1:1", "--admin=127.0.0.1:0", &listen]);
     assert!(said.contains("failed to listen on 127.0.0.1:"), "{said}");
-}
-
-#[test]
-fn every_flag_has_a_variable_of_its_own() {
-    let output = Command::new(PROGRAM).args(["gather", "--help"]).output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
-    let flags: Vec<&str> = help
-        .split_whitespace()
-        .filter(|word| word.starts_with("--") && word.len() > 2)
-        .collect();
-    let mut variables: Vec<&str> = help
-        .split("[env: ")
-        .skip(1)
-        .filter_map(|rest| rest.split('=').next())
-        .collect();
-    let count = variables.len();
-    variables.sort_unstable();
-    variables.dedup();
-    assert_eq!(variables.len(), count);
-    // All but --help.
-    let flags: std::collections::BTreeSet<&str> = flags
-        .into_iter()
-        .map(|flag| flag.trim_end_matches([',', ';', '.', ':']))
-        .collect();
-    assert!(count > 25 && flags.len() > count, "{flags:?}");
 }

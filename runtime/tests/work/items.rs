@@ -132,6 +132,20 @@ async fn results_that_nobody_wants_are_not_published() {
     assert_eq!(application.attempts("a"), [1]);
 }
 
+/// The budget is for a release build; what any build needs is told, and must not be absurd.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_starts_at_once_and_needs_little_memory() {
+    let Some(nats) = NatsServer::start("") else { return };
+    let application = Application::start(|_| reply(200, ""));
+    let begin = std::time::Instant::now();
+    let worker = Worker::start(&nats.url(), &["--application", &application.url()]);
+    let started = begin.elapsed();
+    worker.ready().await;
+    let resident = worker.resident();
+    println!("listens after {started:?}, {resident} KiB resident");
+    assert!(resident < 60 * 1024, "{resident} KiB");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn status_and_metrics_tell_how_the_queue_is_doing() {
     let Some(nats) = NatsServer::start("") else { return };

@@ -129,6 +129,14 @@ impl Worker {
         self.signal("-CONT");
     }
 
+    /// Its memory, in KiB.
+    pub fn resident(&self) -> u64 {
+        let process = self.process.process("outrigger").unwrap();
+        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     pub async fn ended(&mut self) -> ExitStatus {
         eventually("the worker ends", async || self.process.ended()).await
     }
