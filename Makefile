@@ -38,7 +38,7 @@ check:
 	cargo deny --all-features check
 
 bench:
-	cargo bench --locked --workspace --bench engine --bench admission --bench gather --bench work
+	cargo bench --locked --workspace --bench engine --bench admission --bench gather --bench work --bench idle
 
 # Tries other injectors beside Outrigger: tests/comparison/README.md. Builds them with Go, which takes minutes the first time.
 COMPARISON := $(TARGET)/comparison
