@@ -122,17 +122,10 @@ impl Replica {
         values.sum()
     }
 
-    /// The value of one series, such as `name{label="value"}`.
-    ///
-    /// # Panics
-    /// When there is none.
-    pub async fn series(&self, series: &str) -> f64 {
-        let metrics = self.metrics().await;
+    /// The value of one series, such as `name{label="value"}`, if there is such a series yet.
+    pub async fn series(&self, series: &str) -> Option<f64> {
         let value = |line: &str| line.strip_prefix(series)?.trim().parse().ok();
-        metrics
-            .lines()
-            .find_map(value)
-            .unwrap_or_else(|| panic!("{series} is not in\n{metrics}"))
+        self.metrics().await.lines().find_map(value)
     }
 }
 

@@ -184,7 +184,10 @@ impl Webhook {
     /// # Panics
     /// When there is none.
     pub async fn series(&self, series: &str) -> f64 {
-        self.replica.series(series).await
+        self.replica
+            .series(series)
+            .await
+            .unwrap_or_else(|| panic!("there is no {series}"))
     }
 
     /// The registration takes a moment to reach the API server's admission chain. A Pod that no webhook would let pass
