@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::render::Kind;
+
 /// What the names of Outrigger's own images begin with in policies.
 const OWN: &str = "outrigger/";
-/// Where a policy names images.
-const LISTS: [&str; 4] = ["sidecars", "ambassadors", "adapters", "initContainers"];
 
 /// Which images are taken instead of those that policies name. By default, none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Images {
     /// Puts them into a policy, before it is compiled. Comes back with the images that were named there.
     pub fn put_into(&self, policy: &mut Value) -> Vec<String> {
         let mut named = Vec::new();
-        for list in LISTS {
+        for list in Kind::ALL.map(Kind::list) {
             let entries = policy
                 .pointer_mut(&format!("/spec/{list}"))
                 .and_then(Value::as_array_mut);
@@ -97,7 +97,7 @@ mod tests {
                 tag: given(tag),
                 others: others.map(|(from, to)| (from.to_owned(), to.to_owned())).into(),
             };
-            for list in LISTS {
+            for list in Kind::ALL.map(Kind::list) {
                 let mut policy = json!({"spec": {list: [{"container": {"name": "a", "image": image}}]}});
                 assert_eq!(images.put_into(&mut policy), [image]);
                 assert_eq!(

@@ -1,5 +1,6 @@
 //! How much a policy may hold.
 
+use super::templates;
 use crate::field::FieldError;
 use crate::policy::PolicySpec;
 
@@ -18,20 +19,15 @@ pub(super) fn check(spec: &PolicySpec, errors: &mut Vec<FieldError>) {
             ));
         }
     };
-    let lists = [
-        ("ambassadors", &spec.ambassadors),
-        ("sidecars", &spec.sidecars),
-        ("adapters", &spec.adapters),
-        ("initContainers", &spec.init_containers),
-    ];
+    let lists = templates::lists(spec);
     check(
         "spec".into(),
         lists.iter().map(|(_, list)| list.len()).sum(),
         MAX_HELPERS,
     );
-    for (name, list) in lists {
+    for (kind, list) in lists {
         for (index, helper) in list.iter().enumerate() {
-            let path = format!("spec.{name}[{index}]");
+            let path = format!("spec.{}[{index}]", kind.list());
             check(format!("{path}.sharedVolumes"), helper.shared_volumes.len(), MAX_ITEMS);
             check(format!("{path}.endpoints"), helper.endpoints.len(), MAX_ITEMS);
             check(

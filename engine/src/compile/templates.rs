@@ -66,17 +66,10 @@ impl Compiler<'_> {
     }
 
     pub(super) fn helpers(&mut self, spec: &PolicySpec) -> Vec<HelperTemplate> {
-        // Ambassadors before adapters before sidecars, so that equal wishes for a place end in one order.
-        let lists = [
-            (Kind::Ambassador, "ambassadors", &spec.ambassadors),
-            (Kind::Sidecar, "sidecars", &spec.sidecars),
-            (Kind::Adapter, "adapters", &spec.adapters),
-            (Kind::Init, "initContainers", &spec.init_containers),
-        ];
         let mut helpers = Vec::new();
-        for (kind, name, list) in lists {
+        for (kind, list) in lists(spec) {
             for (index, helper) in list.iter().enumerate() {
-                helpers.extend(self.helper(kind, format!("spec.{name}[{index}]"), helper));
+                helpers.extend(self.helper(kind, format!("spec.{}[{index}]", kind.list()), helper));
             }
         }
         helpers
@@ -342,4 +335,17 @@ impl HelperTemplate {
             files_before,
         })
     }
+}
+
+/// The lists of helpers, in one order, so that equal wishes for a place end in one too.
+pub(super) fn lists(spec: &PolicySpec) -> [(Kind, &[HelperSpec]); 4] {
+    Kind::ALL.map(|kind| {
+        let list = match kind {
+            Kind::Ambassador => &spec.ambassadors,
+            Kind::Sidecar => &spec.sidecars,
+            Kind::Adapter => &spec.adapters,
+            Kind::Init => &spec.init_containers,
+        };
+        (kind, list.as_slice())
+    })
 }

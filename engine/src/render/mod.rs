@@ -36,6 +36,21 @@ pub(crate) enum Kind {
     Init,
 }
 
+impl Kind {
+    /// In the order in which a policy's helpers are taken.
+    pub(crate) const ALL: [Kind; 4] = [Kind::Ambassador, Kind::Sidecar, Kind::Adapter, Kind::Init];
+
+    /// The list's name in `spec`.
+    pub(crate) fn list(self) -> &'static str {
+        match self {
+            Kind::Ambassador => "ambassadors",
+            Kind::Sidecar => "sidecars",
+            Kind::Adapter => "adapters",
+            Kind::Init => "initContainers",
+        }
+    }
+}
+
 /// A whole policy, rendered.
 #[derive(Debug, Default)]
 pub(crate) struct Rendered {

@@ -85,9 +85,7 @@ impl Duty for Registration {
 
 /// What the configuration for Pods trusts at present, as PEM; nothing where that cannot be told.
 async fn trusted_now(client: &Client) -> String {
-    let object = object(Configuration::Pods);
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &object.resource);
-    let found = within(api.get_opt(object.name)).await.ok().flatten();
+    let found = find(client, Configuration::Pods).await.ok().flatten();
     let bundle = found.map(|found| found.data["webhooks"][0]["clientConfig"]["caBundle"].clone());
     let bundle = bundle.and_then(|bundle| serde_json::from_value::<ByteString>(bundle).ok());
     String::from_utf8(bundle.map(|bundle| bundle.0).unwrap_or_default()).unwrap_or_default()
@@ -131,9 +129,7 @@ async fn register(
 pub(super) async fn published(client: &Client, bundle: &str) -> Result<bool> {
     let expected = serde_json::to_value(ByteString(bundle.as_bytes().to_vec()))?;
     for configuration in Configuration::ALL {
-        let object = object(configuration);
-        let api: Api<DynamicObject> = Api::all_with(client.clone(), &object.resource);
-        let Some(found) = within(api.get_opt(object.name)).await? else {
+        let Some(found) = find(client, configuration).await? else {
             return Ok(false);
         };
         let webhooks = found.data["webhooks"].as_array().cloned().unwrap_or_default();
@@ -151,13 +147,17 @@ pub(super) async fn published(client: &Client, bundle: &str) -> Result<bool> {
 /// When they cannot be read.
 pub(super) async fn is_any_there(client: &Client) -> Result<bool> {
     for configuration in Configuration::ALL {
-        let object = object(configuration);
-        let api: Api<DynamicObject> = Api::all_with(client.clone(), &object.resource);
-        if within(api.get_opt(object.name)).await?.is_some() {
+        if find(client, configuration).await?.is_some() {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+async fn find(client: &Client, configuration: Configuration) -> Result<Option<DynamicObject>> {
+    let object = object(configuration);
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &object.resource);
+    within(api.get_opt(object.name)).await
 }
 
 fn object(configuration: Configuration) -> Object {
