@@ -1,10 +1,10 @@
 //! Two servers taking turns, so that whatever else the machine does meets both.
 use crate::{
     load::Load,
-    process::Memory,
     scenario::{Scenario, Side, Started},
 };
 use anyhow::Result;
+use outrigger_harness::Memory;
 use std::{
     path::PathBuf,
     time::{Duration, Instant},

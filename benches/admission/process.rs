@@ -1,5 +1,6 @@
 //! A server in a process of its own: started, asked what it used, ended.
 use anyhow::{Context, Result, bail};
+use outrigger_harness::Memory;
 use std::{
     env, fs,
     io::{self, BufRead, BufReader, Read, Write},
@@ -12,14 +13,6 @@ use std::{
 
 /// The unit of times in `/proc/<pid>/stat`, the same on every architecture (`man 5 proc`, USER_HZ).
 const TICK: Duration = Duration::from_millis(10);
-
-/// Memory of a process, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct Memory {
-    pub resident: u64,
-    /// Of that, what is not the program's file, which the system may drop and shares between processes.
-    pub own: u64,
-}
 
 /// A server that listens.
 pub struct Process {
@@ -100,17 +93,7 @@ impl Process {
     }
 
     pub fn memory(&self) -> Result<Memory> {
-        let status = self.proc("status")?;
-        let bytes = |key: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(key));
-            let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-            let number = number.context("/proc/<pid>/status is not as expected")?;
-            anyhow::Ok(number * 1024)
-        };
-        Ok(Memory {
-            resident: bytes("VmRSS:")?,
-            own: bytes("RssAnon:")?,
-        })
+        Memory::of(self.child.id())
     }
 
     fn proc(&self, file: &str) -> Result<String> {

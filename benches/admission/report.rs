@@ -1,10 +1,10 @@
 //! The result, for people and for programs.
 use crate::{
     measure::{Comparison, Turn, median},
-    process::Memory,
     scenario::Side,
     start::Starts,
 };
+use outrigger_harness::Memory;
 use serde_json::{Value, json};
 use std::fmt;
 

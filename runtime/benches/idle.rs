@@ -13,7 +13,7 @@
 )]
 
 use outrigger_harness::keeper::{self, Kept};
-use outrigger_harness::{Cluster, NatsServer};
+use outrigger_harness::{Cluster, Memory, NatsServer, port};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -95,7 +95,7 @@ impl Plan {
         let mut last = None;
         for number in 0..self.starts {
             drop(last.take());
-            let port = free_port();
+            let port = port::free().unwrap();
             let begun = Instant::now();
             let kept = start(command, flags(number, port));
             until(port, "/livez");
@@ -105,7 +105,7 @@ impl Plan {
         let (kept, port) = last.unwrap();
         until(port, "/readyz");
         std::thread::sleep(self.rest);
-        let memory = Memory::of(kept.process("outrigger").unwrap());
+        let memory = Memory::of(kept.process("outrigger").unwrap()).unwrap();
         times.sort_by(f64::total_cmp);
         println!(
             "{command}: /livez {:.0} ms after the start (median of {}, {:.0} to {:.0}); at rest {:.1} MB resident, {:.1} MB of it its own",
@@ -113,8 +113,8 @@ impl Plan {
             times.len(),
             times[0],
             times[times.len() - 1],
-            memory.resident,
-            memory.own
+            memory.resident as f64 / 1e6,
+            memory.own as f64 / 1e6
         );
     }
 }
@@ -152,35 +152,10 @@ fn is_good(port: u16, path: &str) -> Option<bool> {
     Some(answer.split(' ').nth(1) == Some("200"))
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 /// A server that takes connections, and says nothing.
 fn quiet() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || listener.incoming().for_each(drop));
     port
-}
-
-/// In MB.
-struct Memory {
-    resident: f64,
-    own: f64,
-}
-
-impl Memory {
-    fn of(process: u32) -> Memory {
-        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-            line.split_whitespace().next().unwrap().parse::<f64>().unwrap() * 1024.0 / 1e6
-        };
-        Memory {
-            resident: field("VmRSS:"),
-            own: field("RssAnon:"),
-        }
-    }
 }

@@ -38,7 +38,7 @@ fn server(answer: &'static str) -> u16 {
 
 /// A port where nobody listens.
 fn closed() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    outrigger_harness::port::free().unwrap()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! CEL here and there: the table of `docs/expressions.md`, evaluated by the API server.
 //!
 //! Each row is a ValidatingAdmissionPolicy that refuses one Pod and says the result in its message.
-use crate::expression_table::{Page, Row, evaluate};
+use crate::expression_table::{Row, Table, evaluate};
 use outrigger_harness::{Cluster, Namespace};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -11,7 +11,7 @@ const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 #[tokio::test]
 async fn expressions_have_the_results_that_the_api_servers_cel_gives() {
     let Some(cluster) = Cluster::shared() else { return };
-    let page = Page::read();
+    let page = Table::read();
     let (facts, pod) = page.facts();
     let metadata = &facts["metadata"];
     let facts = json!({"labels": metadata["labels"], "annotations": metadata["annotations"]});

@@ -1,16 +1,17 @@
 //! What the documents say is true.
 use crate::{
-    expression_table::{Page, evaluate},
+    expression_table::{Table, evaluate},
     program::{OUTRIGGER, Program, policy},
     reviews::creation_with,
 };
 use outrigger_engine::{Namespace, PodRequest, PodView, Settings, Snapshot, Verdict};
+use outrigger_harness::Page;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 #[test]
 fn every_row_of_the_table_of_expressions_has_the_result_that_is_stated() {
-    let page = Page::read();
+    let page = Table::read();
     let (namespace, pod) = page.facts();
     let rows = page.rows();
     assert!(rows.len() > 100, "only {} rows", rows.len());
@@ -26,15 +27,16 @@ fn every_row_of_the_table_of_expressions_has_the_result_that_is_stated() {
 
 #[test]
 fn the_list_of_functions_is_the_engines() {
-    let page = Page::read();
+    let page = Table::read();
     let tokens = |text: &str| -> BTreeSet<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
     let mut documented: BTreeSet<String> = page
+        .0
         .table("| about | functions |")
         .iter()
         .flat_map(|cells| tokens(&cells[1]))
         .collect();
     documented.extend(
-        tokens(page.line("Macros: "))
+        tokens(page.0.line("Macros: "))
             .into_iter()
             .filter(|token| !token.contains('(')),
     );
@@ -42,8 +44,8 @@ fn the_list_of_functions_is_the_engines() {
     assert_eq!(documented, known);
 }
 
-/// The documents that are checked: their paths from the root of the sources, and their texts.
-fn documents() -> Vec<(String, String)> {
+/// The documents that are checked.
+fn documents() -> Vec<Page> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = vec![
         "README.md".to_owned(),
@@ -60,38 +62,11 @@ fn documents() -> Vec<(String, String)> {
     paths.extend(markdown("docs").into_iter().filter(|path| path.ends_with(".md")));
     let bundled = markdown("policies").into_iter().filter(|path| root.join(path).is_dir());
     paths.extend(bundled.map(|path| format!("{path}/README.md")));
-    let read = |path: String| {
-        let text = fs::read_to_string(root.join(&path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-        (path, text)
-    };
-    paths.into_iter().map(read).collect()
+    paths.iter().map(|path| Page::read(path)).collect()
 }
 
 fn document(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
-}
-
-/// The code blocks in this language.
-fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
-    let start = format!("\n```{language}\n");
-    text.split(&start)
-        .skip(1)
-        .filter_map(|rest| rest.split("\n```").next())
-        .collect()
-}
-
-/// The cells of the table below this heading, as text.
-fn table(text: &str, heading: &str) -> Vec<Vec<String>> {
-    let mut lines = text.lines().skip_while(|line| *line != heading);
-    assert!(lines.next().is_some(), "there is no table {heading}");
-    let rows = lines.skip(1).take_while(|line| line.starts_with('|'));
-    let cells = |line: &str| {
-        line.trim_matches('|')
-            .split('|')
-            .map(|cell| cell.trim().to_owned())
-            .collect()
-    };
-    rows.map(cells).collect()
+    Page::read(path).text().to_owned()
 }
 
 /// What stands in backticks.
@@ -102,14 +77,15 @@ fn code(text: &str) -> Vec<&str> {
 #[test]
 fn every_whole_policy_and_manifest_in_the_documents_is_good() {
     let (mut policies, mut manifests) = (0, 0);
-    for (path, text) in documents() {
-        for block in blocks(&text, "yaml") {
+    for page in documents() {
+        let path = page.path();
+        for block in page.blocks("yaml") {
             let whole = block.lines().any(|line| line.starts_with("apiVersion: "));
             if !whole {
                 continue;
             }
             let documents: Vec<Value> =
-                serde_saphyr::from_multiple(block).unwrap_or_else(|error| panic!("{path}: {error}\n{block}"));
+                serde_saphyr::from_multiple(&block).unwrap_or_else(|error| panic!("{path}: {error}\n{block}"));
             for document in documents {
                 match document["apiVersion"].as_str() {
                     Some(version) if version.starts_with("outrigger.dev/") => {
@@ -213,7 +189,7 @@ fn every_example_beside_a_bundled_policy_is_of_manifests_that_ask_for_it() {
 
 #[test]
 fn the_bundled_policies_are_those_that_the_readme_lists() {
-    let rows = table(&document("README.md"), "| bundled policy | pattern | what it does |");
+    let rows = Page::read("README.md").table("| bundled policy | pattern | what it does |");
     let mut listed = Vec::new();
     for cells in rows {
         let name = cells[0].split(['[', ']']).nth(1).unwrap().to_owned();
@@ -241,15 +217,19 @@ fn the_parameters_of_every_bundled_policy_are_those_that_its_page_lists() {
         let policy: Value = serde_saphyr::from_str(&document(&format!("policies/{name}/policy.yaml"))).unwrap();
         let parameters = policy["spec"]["parameters"].as_array().unwrap();
         let declared: BTreeSet<[String; 3]> = parameters.iter().map(parameter).collect();
-        let page = document(&format!("policies/{name}/README.md"));
-        let listed: BTreeSet<[String; 3]> = table(&page, "| parameter | who | default | |")
+        let page = Page::read(&format!("policies/{name}/README.md"));
+        let listed: BTreeSet<[String; 3]> = page
+            .table("| parameter | who | default | |")
             .into_iter()
             .map(|cells| [0, 1, 2].map(|cell| cells[cell].replace('`', "")))
             .collect();
         assert_eq!(listed, declared, "{name}");
         // And each page shows the image that the policy has.
         let images = policy.to_string();
-        let shown = page.lines().filter_map(|line| line.trim().strip_prefix("image: "));
+        let shown = page
+            .text()
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("image: "));
         for image in shown.filter(|image| *image != "nginx") {
             assert!(images.contains(&format!("\"image\":\"{image}\"")), "{name}: {image}");
         }
@@ -273,17 +253,18 @@ fn parameter(declared: &Value) -> [String; 3] {
 fn every_link_leads_to_a_file_and_a_heading() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut broken = Vec::new();
-    for (path, text) in documents() {
+    for page in documents() {
+        let path = page.path();
         // Code may look like a link.
-        let text: String = text.split('`').step_by(2).collect();
+        let text: String = page.text().split('`').step_by(2).collect();
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if target.contains("://") {
                 continue;
             }
             let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
             let file = match file {
-                "" => root.join(&path),
-                file => root.join(&path).parent().unwrap().join(file),
+                "" => root.join(path),
+                file => root.join(path).parent().unwrap().join(file),
             };
             let found = file.exists();
             let heading = |line: &str| {
@@ -324,12 +305,12 @@ fn flags(command: &str) -> BTreeSet<String> {
 fn the_flags_of_serve_and_inject_are_those_that_their_pages_list() {
     for (command, path) in [("serve", "docs/operations.md"), ("inject", "docs/inject.md")] {
         let known = flags(command);
-        let page = document(path);
-        let rows = table(&page, "| flag | default | meaning |");
+        let page = Page::read(path);
+        let rows = page.table("| flag | default | meaning |");
         let codes = rows.iter().flat_map(|cells| code(&cells[0]));
         let listed: BTreeSet<String> = codes.filter(|code| code.starts_with("--")).map(str::to_owned).collect();
         assert_eq!(listed, known, "{path}");
-        let named = code(&page)
+        let named = code(page.text())
             .into_iter()
             .filter(|code| code.starts_with("--") && *code != "---");
         let unknown: Vec<&str> = named.filter(|flag| !known.contains(*flag)).collect();
@@ -410,7 +391,7 @@ async fn the_metrics_are_those_that_the_operations_page_lists() {
             }
         })
         .collect();
-    let rows = table(&document("docs/operations.md"), "| metric | labels | meaning |");
+    let rows = Page::read("docs/operations.md").table("| metric | labels | meaning |");
     let listed: BTreeSet<String> = rows.iter().map(|cells| cells[0].replace('`', "")).collect();
     // Of the controller, which does not run here: tests/installed reads them.
     let of_the_controller = [
@@ -442,7 +423,7 @@ fn the_rows_of_the_checklist_are_those_that_have_tests() {
         rows_tested(&root.join(folder), root, &mut tested);
     }
     let mut listed = BTreeSet::new();
-    for cells in table(&document("tests/README.md"), "| row | what must hold | tests in |") {
+    for cells in Page::read("tests/README.md").table("| row | what must hold | tests in |") {
         let row: u32 = cells[0].parse().unwrap();
         listed.extend(code(&cells[2]).into_iter().map(|file| (row, file.to_owned())));
     }
@@ -479,10 +460,10 @@ fn rows_tested(folder: &Path, root: &Path, found: &mut BTreeSet<(u32, String)>) 
 
 #[test]
 fn every_whole_policy_in_the_policies_page_is_injected_into_a_pod_that_asks_for_it() {
-    let page = document("docs/policies.md");
+    let page = Page::read("docs/policies.md");
     let mut injected = Vec::new();
-    for block in blocks(&page, "yaml") {
-        let document: Value = serde_saphyr::from_str(block).unwrap();
+    for block in page.blocks("yaml") {
+        let document: Value = serde_saphyr::from_str(&block).unwrap();
         let policy = outrigger_engine::compile(&document).unwrap();
         let name = policy.id().name.clone();
         let servers = ("cache.outrigger.dev/servers".to_owned(), "a:11211,b:11211".to_owned());

@@ -3,6 +3,7 @@ use crate::{
     api_server::ApiServer,
     client::{Connection, Response, get},
 };
+use outrigger_harness::Memory;
 use serde_json::Value;
 use std::{
     fs,
@@ -126,9 +127,7 @@ impl Program {
 
     /// The most memory that it has held, in MiB.
     pub fn peak_memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+        Memory::of(self.child.id()).unwrap().peak >> 20
     }
 }
 

@@ -1,11 +1,9 @@
 //! What this machine has: programs, free ports, and patience.
 pub use outrigger_harness::built::runtime;
 use outrigger_harness::demand::{Absent, available};
-use std::collections::BTreeSet;
-use std::net::TcpListener;
+use outrigger_harness::port;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// The program that all this is about.
@@ -24,18 +22,9 @@ pub fn program(name: &str, package: &str) -> Option<PathBuf> {
     )
 }
 
-/// Ports where nobody listens, and that no other test of this process was given.
+/// Several free ports.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let mut given = GIVEN.lock().unwrap();
-    std::array::from_fn(|_| {
-        loop {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            if given.insert(port) {
-                return port;
-            }
-        }
-    })
+    std::array::from_fn(|_| port::free().unwrap())
 }
 
 /// Tries until there is a result.

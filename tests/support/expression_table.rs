@@ -3,9 +3,9 @@
 #![allow(dead_code, reason = "each of the two reads a part of it")]
 use outrigger_engine::expr::{Expression, Scope, Vocabulary, namespace_object};
 use outrigger_engine::params::ParameterType;
+use outrigger_harness::Page;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::Path;
 
 const PARAMETERS: [(&str, ParameterType); 5] = [
     ("path", ParameterType::String),
@@ -25,35 +25,16 @@ pub struct Row {
 }
 
 /// The page.
-pub struct Page {
-    text: String,
-}
+pub struct Table(pub Page);
 
-impl Page {
-    pub fn read() -> Page {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/expressions.md");
-        let text = std::fs::read_to_string(path).unwrap();
-        Page { text }
-    }
-
-    /// The cells of every line of the table that begins with `heading`.
-    pub fn table(&self, heading: &str) -> Vec<Vec<String>> {
-        let mut lines = self.text.lines().skip_while(|line| *line != heading);
-        assert!(lines.next().is_some(), "there is no table {heading}");
-        lines
-            .skip(1)
-            .take_while(|line| line.starts_with('|'))
-            .map(cells)
-            .collect()
-    }
-
-    /// The line that begins so.
-    pub fn line(&self, start: &str) -> &str {
-        self.text.lines().find(|line| line.starts_with(start)).unwrap()
+impl Table {
+    pub fn read() -> Table {
+        Table(Page::read("docs/expressions.md"))
     }
 
     pub fn rows(&self) -> Vec<Row> {
-        self.table("| expression | result |")
+        self.0
+            .table("| expression | result |")
             .iter()
             .map(|cells| row(cells))
             .collect()
@@ -61,22 +42,11 @@ impl Page {
 
     /// The namespace and the Pod that the rows go by.
     pub fn facts(&self) -> (Value, Value) {
-        let block = self
-            .text
-            .split("```yaml\n")
-            .find(|block| block.contains("kind: Namespace"))
-            .unwrap();
-        let block = block.split("\n```").next().unwrap();
-        let mut documents: Vec<Value> = serde_saphyr::from_multiple(block).unwrap();
+        let block = self.0.block("yaml", "kind: Namespace");
+        let mut documents: Vec<Value> = serde_saphyr::from_multiple(&block).unwrap();
         let pod = documents.pop().unwrap();
         (documents.pop().unwrap(), pod)
     }
-}
-
-fn cells(line: &str) -> Vec<String> {
-    let line = line.replace("\\|", "\u{1}");
-    let cells = line.trim_matches('|').split('|');
-    cells.map(|cell| cell.trim().replace('\u{1}', "|")).collect()
 }
 
 fn row(cells: &[String]) -> Row {

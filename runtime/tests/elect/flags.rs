@@ -4,7 +4,8 @@ use crate::{
     asking::{ask, eventually, now},
     elector::{PROGRAM, Start},
 };
-use std::{collections::BTreeSet, fs, process::Command};
+use outrigger_harness::Memory;
+use std::{collections::BTreeSet, process::Command};
 
 /// The rows of the table below this heading.
 fn table(heading: &str) -> Vec<Vec<String>> {
@@ -165,9 +166,7 @@ async fn it_starts_at_once_and_needs_little_memory() {
     for _ in 0..200 {
         assert_eq!(ask(elector.address, "GET", "/").unwrap().status, 200);
     }
-    let status = fs::read_to_string(format!("/proc/{}/status", elector.pid())).unwrap();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let resident: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    let resident = Memory::of(elector.pid()).unwrap().resident / 1024;
     println!("listens after {started:?}, leads after {leads:?}, {resident} KiB resident");
     assert!(resident < 60 * 1024, "{resident} KiB");
 }

@@ -37,11 +37,7 @@ struct Scene {
 }
 
 async fn scene(flags: &[&str]) -> Scene {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = outrigger_harness::port::free().unwrap();
     let names = Names::start().await;
     let mut leaves = BTreeMap::new();
     for shard in (0..SHARDS).filter(|shard| *shard != DEAD) {

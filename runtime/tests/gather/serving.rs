@@ -1,6 +1,7 @@
 //! How it begins, what it tells of itself, and how it stops.
 use crate::leaf::{Leaf, says};
 use crate::stage::{Gather, PROGRAM, eventually};
+use outrigger_harness::Memory;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -97,9 +98,7 @@ async fn at_rest_it_is_small_and_it_starts_at_once() {
     let start = Instant::now();
     let gather = Gather::start(&["--shards=64", "--replicas=127.0.0.1:1{shard}", "--merge=concat"]).await;
     let took = start.elapsed();
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gather.pid())).unwrap();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let kib: u64 = resident.split_whitespace().next().unwrap().parse().unwrap();
+    let kib = Memory::of(gather.pid()).unwrap().resident / 1024;
     println!("{} KiB at rest, serving after {took:?}", kib);
     let most = if cfg!(debug_assertions) { 60 } else { 15 };
     assert!(kib < most * 1024, "{kib} KiB");

@@ -162,13 +162,13 @@ impl Gather {
     }
 
     /// The program's process, below the shell that keeps it.
-    pub fn pid(&self) -> String {
-        self.kept.process("outrigger").unwrap().to_string()
+    pub fn pid(&self) -> u32 {
+        self.kept.process("outrigger").unwrap()
     }
 
     pub fn signal(&self, signal: &str) {
         let sent = std::process::Command::new("kill")
-            .args(["-s", signal, &self.pid()])
+            .args(["-s", signal, &self.pid().to_string()])
             .status()
             .unwrap();
         assert!(sent.success());

@@ -74,11 +74,7 @@ impl Application {
 
     /// One that does not run yet.
     pub fn prepare(decide: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Application {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = outrigger_harness::port::free().unwrap();
         let seen = Seen {
             calls: Arc::default(),
             now: Arc::default(),

@@ -3,9 +3,8 @@ use crate::queue::Queue;
 use crate::worker::Worker;
 use outrigger_harness::demand::{Absent, available};
 use outrigger_harness::keeper::{Kept, Program};
-use outrigger_harness::{NatsServer, rundir};
+use outrigger_harness::{NatsServer, port, rundir};
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -48,7 +47,7 @@ async fn the_application_in_python_does_what_the_readme_says() {
         return;
     };
     let dir = TempDir::new().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = port::free().unwrap();
     let code = blocks("python").remove(0);
     // The Deployment beside it has the same.
     let example = fs::read_to_string(rundir::workspace().join("policies/work-queue/example.yaml")).unwrap();

@@ -1,4 +1,5 @@
 //! A worker's process, and HTTP calls to it.
+use outrigger_harness::Memory;
 use outrigger_harness::keeper::{Kept, Program};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -132,9 +133,7 @@ impl Worker {
     /// Its memory, in KiB.
     pub fn resident(&self) -> u64 {
         let process = self.process.process("outrigger").unwrap();
-        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.split_whitespace().next().unwrap().parse().unwrap()
+        Memory::of(process).unwrap().resident / 1024
     }
 
     pub async fn ended(&mut self) -> ExitStatus {

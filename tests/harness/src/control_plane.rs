@@ -5,10 +5,10 @@ use crate::audit;
 use crate::demand::Absent;
 use crate::keeper::{Kept, Program};
 use crate::pki::{Authority, Pair};
+use crate::port;
 use anyhow::{Context, Result, bail};
 use rcgen::KeyPair;
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -131,8 +131,8 @@ impl ControlPlane {
 }
 
 fn attempt(programs: &Programs, dir: &Path, more: &[String]) -> Result<ControlPlane> {
-    let database = format!("http://127.0.0.1:{}", free_port()?);
-    let port = free_port()?;
+    let database = format!("http://127.0.0.1:{}", port::free()?);
+    let port = port::free()?;
     let authority = Authority::new("outrigger tests")?;
     let admin = authority.user("admin", "system:masters")?;
     let kubeconfig = dir.join("kubeconfig");
@@ -154,11 +154,6 @@ fn attempt(programs: &Programs, dir: &Path, more: &[String]) -> Result<ControlPl
         kept: Mutex::new(kept),
         start: Mutex::new(start),
     })
-}
-
-/// Free at this moment; the caller must be ready to find it taken.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 fn write_server_files(dir: &Path, authority: &Authority) -> Result<()> {

@@ -2,10 +2,10 @@
 use crate::assets::{self, Program};
 use crate::demand::{Absent, available, say};
 use crate::keeper::{self, Kept};
-use crate::rundir;
+use crate::{port, rundir};
 use anyhow::{Context, Result};
 use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ impl NatsServer {
     }
 
     fn in_a_directory(program: PathBuf, settings: &str) -> Result<NatsServer> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = port::free()?;
         let dir = rundir::target().join(format!("programs/run/nats-{}-{port}", std::process::id()));
         fs::create_dir_all(&dir).with_context(|| format!("failed to create {}", dir.display()))?;
         Ok(NatsServer {

@@ -99,14 +99,29 @@ impl Page {
         let mut lines = self.text.lines().skip_while(|line| *line != heading);
         assert!(lines.next().is_some(), "{}: there is no table {heading}", self.path);
         let rows = lines.skip(1).take_while(|line| line.starts_with('|'));
-        let cells = |line: &str| {
-            line.trim_matches('|')
-                .split('|')
-                .map(|cell| cell.trim().to_owned())
-                .collect()
-        };
         rows.map(cells).collect()
     }
+
+    /// The first line that begins so.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn line(&self, start: &str) -> &str {
+        let found = self.text.lines().find(|line| line.starts_with(start));
+        found.unwrap_or_else(|| panic!("{}: no line begins with {start}", self.path))
+    }
+
+    /// Its path from the root of the sources.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+/// A bar in a cell stands behind a backslash.
+fn cells(line: &str) -> Vec<String> {
+    let line = line.replace("\\|", "\u{1}");
+    let cells = line.trim_matches('|').split('|');
+    cells.map(|cell| cell.trim().replace('\u{1}', "|")).collect()
 }
 
 #[cfg(test)]
@@ -115,7 +130,7 @@ mod tests {
 
     #[test]
     fn blocks_are_told_apart_by_language_and_by_the_heading_above() {
-        let text = "# A\n```sh\n# no heading\n## nor this\nls\n```\n### Below\n```yaml\na: b\n```\n## B\n```sh\ncat\n```\n| a | b |\n|---|---|\n| 1 | `x` |\nend";
+        let text = "# A\n```sh\n# no heading\n## nor this\nls\n```\n### Below\n```yaml\na: b\n```\n## B\n```sh\ncat\n```\n| a | b |\n|---|---|\n| 1 | `x\\|y` |\nend";
         let page = Page {
             path: "a page".into(),
             text: text.into(),
@@ -124,6 +139,6 @@ mod tests {
         assert_eq!(page.part("# A").blocks("sh").len(), 2);
         assert_eq!(page.part("### Below").fenced().len(), 2);
         assert_eq!(page.part("## B").block("sh", "at"), "cat\n");
-        assert_eq!(page.table("| a | b |"), [["1", "`x`"]]);
+        assert_eq!(page.table("| a | b |"), [["1", "`x|y`"]]);
     }
 }
