@@ -3,7 +3,7 @@
 # What the tests run besides Rust: the tour of the README (curl, jq), a C compiler for ring, Go for the API server, what the
 # bundled policies are about, for the images buildah and a linter from PyPI, and what a whole node is made of.
 PACKAGES := gcc libc6-dev make curl jq openssl git patch procps nutcracker memcached nginx prometheus-nginx-exporter buildah python3 python3-venv \
-    containerd runc containernetworking-plugins busybox-static iptables conntrack iproute2 util-linux prometheus
+    containerd runc containernetworking-plugins busybox-static iptables conntrack iproute2 util-linux
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 GO_NEEDED := 1.26
 

@@ -4,7 +4,7 @@ use crate::room::Room;
 use crate::stand_in;
 
 /// The files of a repository, over HTTP.
-const REPOSITORY: &str = r#"
+pub const REPOSITORY: &str = r#"
 apiVersion: v1
 kind: Pod
 metadata: {name: git, labels: {app: git}}

@@ -1,14 +1,9 @@
-//! The injector as its chart installs it: it registers itself, and guards; without it, who asked is refused and all others start.
+//! The injector as its chart installs it: it registers itself, and guards, and is restarted without anybody's notice.
 use crate::room::Room;
+use crate::stream::Stream;
+use outrigger_harness::demand::say;
 
-const SYSTEM: [&str; 2] = ["--namespace", "outrigger-system"];
-
-fn pod(name: &str, annotations: &str) -> String {
-    format!(
-        r#"{{"apiVersion": "v1", "kind": "Pod", "metadata": {{"name": "{name}", "annotations": {{{annotations}}}}},
-            "spec": {{"terminationGracePeriodSeconds": 1, "containers": [{{"name": "app", "image": "local/busybox:1", "command": ["sleep", "100000"]}}]}}}}"#
-    )
-}
+pub const SYSTEM: [&str; 2] = ["--namespace", "outrigger-system"];
 
 #[tokio::test]
 async fn two_replicas_run_and_have_made_their_configurations_and_the_guard() {
@@ -46,41 +41,21 @@ async fn two_replicas_run_and_have_made_their_configurations_and_the_guard() {
 }
 
 #[tokio::test]
-async fn a_rolling_restart_of_the_injector_costs_no_pod_its_helper() {
+async fn row_35_a_rolling_restart_of_the_injector_costs_no_pod_its_helper() {
     let Some(room) = Room::with_outrigger("rolling").await else {
         return;
     };
-    crate::stand_in::fluent_bit(room.node);
-    let wait = [
-        "--namespace",
-        "outrigger-system",
-        "rollout",
-        "status",
-        "deployment/outrigger",
-        "--timeout=1s",
-    ];
-    room.until(&wait, |_| true).await;
-    let restart = [&SYSTEM[..], &["rollout", "restart", "deployment/outrigger"]].concat();
-    room.cluster(&restart).await;
-    let mut created = 0;
-    loop {
-        let name = format!("web-{created}");
-        let asking = pod(&name, r#""outrigger.dev/inject": "log-saver""#);
-        room.attempt(&["create", "-f", "-"], Some(&asking)).await.unwrap();
-        let helpers = "jsonpath={.spec.initContainers[*].name}";
-        let helpers = room
-            .attempt(&["get", "pod", &name, "--output", helpers], None)
-            .await
-            .unwrap();
-        assert_eq!(helpers, "log-saver", "{name}");
-        room.attempt(&["delete", "pod", &name, "--wait=false"], None)
-            .await
-            .unwrap();
-        created += 1;
-        let done = room.node.kubectl(&wait, None).await.success;
-        if done && created >= 20 {
-            return;
-        }
-        assert!(created < 1000, "the rollout does not end");
-    }
+    let stream = Stream::start(&room).await;
+    room.run(&[&SYSTEM[..], &["rollout", "restart", "deployment/outrigger"]].concat())
+        .await;
+    let rolled_out = ["rollout", "status", "deployment/outrigger", "--timeout=1s"];
+    room.until(&[&SYSTEM[..], &rolled_out].concat(), |_| true).await;
+    // Until the last of the old ones, which still answers for a while, has gone.
+    let names = "jsonpath={.items[*].metadata.name}";
+    let replicas = [&SYSTEM[..], &["get", "pods", "--output", names]].concat();
+    room.until(&replicas, |names| names.split(' ').count() == 2).await;
+    stream.flows().await;
+    let tally = stream.end().await;
+    say(&format!("rolled: {} Pods created meanwhile", tally.created));
+    tally.is_flawless();
 }

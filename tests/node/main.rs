@@ -7,15 +7,24 @@
     reason = "that is how a test fails"
 )]
 
+mod certificates;
 mod content_sync;
+mod forward;
 mod images;
 mod injector;
 mod installed;
 mod leader_elector;
+mod life;
 mod log_saver;
 mod memcached;
+mod mounts;
 mod nginx_metrics;
+mod outage;
+mod processes;
 mod room;
 mod scatter_gather;
 mod stand_in;
+mod stream;
+mod together;
+mod work_queue;
 mod works;

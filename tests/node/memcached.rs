@@ -1,7 +1,6 @@
 //! memcached: an application that knows only `MEMCACHED_ADDR`, from its first init container on, in front of shards that are Pods.
-use crate::images::{Image, own};
+use crate::images::own;
 use crate::room::Room;
-use std::path::Path;
 
 const SHARDS: &str = r#"
 apiVersion: apps/v1
@@ -19,7 +18,6 @@ spec:
       containers:
         - name: memcached
           image: local/memcached:1
-          args: [-u, nobody]
           readinessProbe: {tcpSocket: {port: 11211}, periodSeconds: 1}
 ---
 apiVersion: v1
@@ -58,87 +56,66 @@ for n in $(seq 40); do
 done
 echo $stored"#;
 
-fn memcached() -> &'static Path {
-    Path::new("/usr/bin/memcached")
-}
-
 #[tokio::test]
 async fn an_application_uses_shards_that_come_and_go_by_one_local_address() {
     let Some(room) = Room::with_outrigger("memcached").await else {
         return;
     };
     own::twemproxy(room.node);
-    Image {
-        name: "local/memcached:1",
-        programs: &[(memcached(), "/usr/bin/memcached")],
-        copies: &[],
-        shell: false,
-        entrypoint: &["/usr/bin/memcached"],
-        user: "",
-    }
-    .import(room.node);
+    own::memcached(room.node);
     room.apply(SHARDS).await;
     room.ready("shard-0").await;
     room.ready("shard-1").await;
     room.apply(&APPLICATION.replace("@NS@", &room.namespace)).await;
     room.ready("application").await;
-    let in_application = |script: &'static str| {
-        [
-            "exec",
-            "application",
-            "--container",
-            "application",
-            "--",
-            "sh",
-            "-c",
-            script,
-        ]
-    };
     let first = "printf 'get first\\r\\nquit\\r\\n' | nc -w 2 $MEMCACHED_HOST $MEMCACHED_PORT";
-    let said = room.until(&in_application(first), |said| said.contains("here")).await;
+    let said = room.exec_until("application", "application", first, |said| said.contains("here"));
+    let said = said.await;
     assert!(said.contains("VALUE first"), "{said}");
-    room.until(&in_application(ALL_KEYS), |stored| stored.trim() == "40")
-        .await;
+    all_keys_find_a_place(&room).await;
     // Each shard has some of them.
     for shard in ["shard-0", "shard-1"] {
         assert!(items(&room, shard).await > 0, "{shard} has none");
     }
-    // Without one of them all keys still find a place; it gets its own again when it is back.
-    room.attempt(&["scale", "statefulset/shard", "--replicas=1"], None)
-        .await
-        .unwrap();
-    room.until(&in_application(ALL_KEYS), |stored| stored.trim() == "40")
+    // One that is killed has nothing when it is back.
+    room.signal("shard-1", "memcached", "KILL").await;
+    let restarts = "jsonpath={.status.containerStatuses[0].restartCount}";
+    room.until(&["get", "pod", "shard-1", "--output", restarts], |count| count == "1")
         .await;
-    room.attempt(&["scale", "statefulset/shard", "--replicas=2"], None)
-        .await
-        .unwrap();
     room.ready("shard-1").await;
+    gets_its_keys_again(&room, "shard-1").await;
+    // While one of them is not there at all, the other gets its keys.
+    room.run(&["scale", "statefulset/shard", "--replicas=1"]).await;
+    room.run(&["wait", "pod/shard-1", "--for=delete", "--timeout=60s"]).await;
+    all_keys_find_a_place(&room).await;
+    room.run(&["scale", "statefulset/shard", "--replicas=2"]).await;
+    room.ready("shard-1").await;
+    gets_its_keys_again(&room, "shard-1").await;
+}
+
+async fn all_keys_find_a_place(room: &Room) {
+    room.exec_until("application", "application", ALL_KEYS, |stored| stored.trim() == "40")
+        .await;
+}
+
+async fn gets_its_keys_again(room: &Room, shard: &str) {
     for _ in 0..60 {
-        room.until(&in_application(ALL_KEYS), |stored| stored.trim() == "40")
-            .await;
-        if items(&room, "shard-1").await > 0 {
+        all_keys_find_a_place(room).await;
+        if items(room, shard).await > 0 {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     }
-    panic!("the shard that came back gets no key");
+    let proxy = room.run(&["logs", "application", "--container", "memcached"]).await;
+    panic!("{shard}, which is back, gets no key:\n{proxy}");
 }
 
 /// How many keys a shard holds, asked from the application past the helper.
 async fn items(room: &Room, shard: &str) -> u32 {
     let host = format!("{shard}.shards.{}.svc.cluster.local", room.namespace);
     let ask = format!("printf 'stats\\r\\nquit\\r\\n' | nc -w 2 {host} 11211");
-    let arguments = [
-        "exec",
-        "application",
-        "--container",
-        "application",
-        "--",
-        "sh",
-        "-c",
-        &ask,
-    ];
-    let stats = room.until(&arguments, |stats| stats.contains("curr_items")).await;
+    let stats = room.exec_until("application", "application", &ask, |stats| stats.contains("curr_items"));
+    let stats = stats.await;
     let line = stats.lines().find_map(|line| line.strip_prefix("STAT curr_items "));
     line.and_then(|number| number.trim().parse().ok()).unwrap()
 }

@@ -1,9 +1,9 @@
-//! nginx-metrics: a real Prometheus scrapes the exporter where the Pod's annotations say, and has `nginx_up 1` of it. Debian's Prometheus
-//! is built without the discovery of Pods, so the test reads the annotations for it.
-use crate::images::{Image, own};
+//! nginx-metrics: a real Prometheus, configured as the policy's page says, finds the Pod by its annotations, and has `nginx_up 1` of it.
+use crate::images::own;
 use crate::room::Room;
 use outrigger_harness::Node;
-use serde_json::Value;
+use outrigger_harness::assets::{self, Program};
+use outrigger_harness::demand::available;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -38,67 +38,63 @@ spec:
   volumes: [{name: conf, configMap: {name: nginx}}]
 "#;
 
-const PROMETHEUS: &str = r#"
-global: {scrape_interval: 1s}
-scrape_configs:
-  - {job_name: pods, scheme: "@SCHEME@", metrics_path: "@PATH@", static_configs: [{targets: ["@ADDRESS@"]}]}
+/// A Pod that does not want to be scraped.
+const OTHER: &str = r#"
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: other}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: other, image: "local/busybox:1", command: [sleep, "100000"], ports: [{containerPort: 9113}]}]
 "#;
 
-/// What a Prometheus does that goes by annotations.
-async fn config(room: &Room) -> String {
-    let pod = room
-        .attempt(&["get", "pod", "nginx", "--output", "json"], None)
-        .await
-        .unwrap();
-    let pod: Value = serde_json::from_str(&pod).unwrap();
-    let said = |key: &str| {
-        pod["metadata"]["annotations"][format!("prometheus.io/{key}")]
-            .as_str()
-            .unwrap()
-            .to_owned()
-    };
-    assert_eq!(said("scrape"), "true");
-    let address = format!("{}:{}", pod["status"]["podIP"].as_str().unwrap(), said("port"));
-    PROMETHEUS
-        .replace("@SCHEME@", &said("scheme"))
-        .replace("@PATH@", &said("path"))
-        .replace("@ADDRESS@", &address)
+/// What the page has Prometheus do, in this namespace, and often.
+fn configuration(room: &Room) -> String {
+    let page = include_str!("../../policies/nginx-metrics/README.md");
+    let begin = page.find("scrape_configs:").unwrap();
+    let block = page[begin..].split("```").next().unwrap();
+    let here = format!(
+        "{{role: pod, kubeconfig_file: '{}', namespaces: {{names: [{}]}}}}",
+        room.node.directory().join("kubeconfig").display(),
+        room.namespace
+    );
+    let found = block.replace("{role: pod}", &here);
+    assert_ne!(found, block);
+    format!("global: {{scrape_interval: 1s}}\n{found}")
 }
 
 #[tokio::test]
-async fn a_prometheus_has_nginx_up_from_where_the_annotations_say() {
+async fn a_prometheus_finds_the_pod_by_its_annotations_and_has_nginx_up() {
     let Some(room) = Room::with_outrigger("nginx").await else {
         return;
     };
+    let Some(program) = available(assets::program(Program::Prometheus)) else {
+        return;
+    };
     own::nginx_exporter(room.node);
-    Image {
-        name: "local/nginx:1",
-        programs: &[(Path::new("/usr/sbin/nginx"), "/usr/sbin/nginx")],
-        copies: &[],
-        shell: false,
-        entrypoint: &["/usr/sbin/nginx"],
-        user: "",
-    }
-    .import(room.node);
-    room.apply(NGINX).await;
+    own::nginx(room.node);
+    let prometheus = Prometheus::start(room.node, &program, &configuration(&room));
+    room.apply(&format!("{NGINX}{OTHER}")).await;
     room.ready("nginx").await;
-    let prometheus = Prometheus::start(room.node, &config(&room).await);
+    room.ready("other").await;
     let begin = Instant::now();
-    loop {
-        let found = prometheus.query("nginx_up");
-        if found.contains(r#""1"]"#) {
-            return;
-        }
+    let up = r#"nginx_up{pod="nginx"}"#;
+    while !prometheus.query(up).contains(r#""1"]"#) {
+        let waited = begin.elapsed();
         assert!(
-            begin.elapsed() < Duration::from_secs(120),
-            "{found}\n{}",
+            waited < Duration::from_secs(120),
+            "{}\n{}",
+            prometheus.query("up"),
             prometheus.log()
         );
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+    let all = prometheus.query("count(up)");
+    assert!(all.contains(r#""1"]"#), "{}", prometheus.query("up"));
 }
 
-/// Debian's Prometheus, inside the node's network; it ends when this is dropped.
+/// Inside the node's network; it ends when this is dropped.
 struct Prometheus {
     node: &'static Node,
     process: std::process::Child,
@@ -106,12 +102,12 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    fn start(node: &'static Node, config: &str) -> Prometheus {
+    fn start(node: &'static Node, program: &Path, config: &str) -> Prometheus {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("prometheus.yml"), config).unwrap();
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
         let path = |name: &str| directory.path().join(name).display().to_string();
-        let mut command = node.inside("prometheus");
+        let mut command = node.inside(&program.display().to_string());
         command.args([
             format!("--config.file={}", path("prometheus.yml")),
             format!("--storage.tsdb.path={}", path("data")),
@@ -126,11 +122,12 @@ impl Prometheus {
     }
 
     fn query(&self, query: &str) -> String {
-        let url = format!("http://127.0.0.1:9099/api/v1/query?query={query}");
+        let query = format!("query={query}");
+        let url = "http://127.0.0.1:9099/api/v1/query";
         let output = self
             .node
             .inside("curl")
-            .args(["--silent", "--max-time", "5", &url])
+            .args(["--silent", "--max-time", "5", "--get", "--data-urlencode", &query, url])
             .output()
             .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()

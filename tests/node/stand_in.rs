@@ -4,12 +4,13 @@ use crate::images::Image;
 use outrigger_harness::Node;
 use std::path::Path;
 
-/// In place of fluent-bit: reads from its configuration which files are tailed, and prints each of their lines.
+/// In place of fluent-bit: reads from its configuration which files are tailed, and prints each of their lines. Told to end, it takes a
+/// moment for what has been written last, as the policy has fluent-bit do.
 const TAIL: &str = r#"#!/bin/sh
 config=${1#--config=}
 files=$(sed -n 's/^ *path: //p' "$config" | tr -d "\"'")
 [ -n "$files" ] || { echo "no path in $config" >&2; exit 1; }
-trap 'kill $tails 2>/dev/null; exit 0' TERM
+trap 'sleep 1.5; kill $tails 2>/dev/null; exit 0' TERM
 seen=
 while :; do
   for file in $files; do

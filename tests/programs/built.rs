@@ -5,6 +5,7 @@
 //! begins with Debian is left to [`image`](crate::image). That takes minutes the first time; so it is done on demand only.
 use crate::image::Dockerfile;
 use crate::machine::{eventually, free_ports, is_root, program};
+use outrigger_harness::cargo::cargo;
 use outrigger_harness::demand::{everything_is_demanded, say};
 use outrigger_harness::keeper::{Kept, Program};
 use outrigger_harness::rundir::{target, workspace};
@@ -56,10 +57,8 @@ fn link_statically() -> PathBuf {
     let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", host.to_uppercase().replace('-', "_"));
     let file = Dockerfile::read();
     let packages = file.stage("build").cargo_packages();
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo
-        .args(["build", "--locked", "--quiet", "--target", host])
-        .current_dir(workspace());
+    let mut cargo = cargo();
+    cargo.args(["build", "--locked", "--quiet", "--target", host]);
     cargo.args(packages.iter().flat_map(|package| ["--package", package]));
     cargo
         .env("CARGO_TARGET_DIR", &directory)

@@ -260,7 +260,7 @@ fn cargo_finds_all_it_needs_in_what_the_builder_is_sent() {
             .unwrap();
         assert!(copied.success());
     }
-    let output = std::process::Command::new(env!("CARGO"))
+    let output = outrigger_harness::cargo::cargo()
         .args(["metadata", "--locked", "--no-deps", "--format-version", "1"])
         .current_dir(&sources)
         .output()

@@ -1,5 +1,5 @@
 //! What this machine has: programs, free ports, and patience.
-pub use outrigger_harness::built::runtime;
+pub use outrigger_harness::cargo::runtime;
 use outrigger_harness::demand::{Absent, available};
 use outrigger_harness::port;
 use std::os::unix::fs::MetadataExt;

@@ -1,12 +1,12 @@
 //! The real API server, as the electors and the tests reach it.
-use crate::{asking::now, checker::Version};
+use crate::asking::now;
 use futures_util::StreamExt;
 use k8s_openapi::{ByteString, api::coordination::v1::Lease};
 use kube::{
     Api,
     api::{WatchEvent, WatchParams},
 };
-use outrigger_harness::{Cluster, Namespace};
+use outrigger_harness::{Cluster, Namespace, claims::Version};
 use serde_json::{Value, json};
 use std::{
     fs,

@@ -1,5 +1,5 @@
 //! Questions over HTTP, with the instants of question and reply.
-use crate::checker::Claim;
+use outrigger_harness::claims::Claim;
 use serde_json::Value;
 use std::{
     io::{self, BufRead, BufReader, Read, Write},

@@ -2,10 +2,12 @@
 use crate::{
     api::{history, namespace},
     asking::{Interrogation, now},
-    checker::{Claim, contradictions},
     elector::{Elector, Start},
 };
-use outrigger_harness::Proxy;
+use outrigger_harness::{
+    Proxy,
+    claims::{Claim, Version, contradictions},
+};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use rustix::process::Signal;
 use std::{
@@ -114,7 +116,7 @@ async fn no_two_electors_lead_at_once_whatever_is_done_to_them() {
     judge(&claims, &versions);
 }
 
-fn judge(claims: &[Claim], versions: &[crate::checker::Version]) {
+fn judge(claims: &[Claim], versions: &[Version]) {
     let mut tokens: Vec<_> = claims.iter().map(|claim| claim.token).collect();
     tokens.sort_unstable();
     tokens.dedup();

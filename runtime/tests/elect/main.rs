@@ -1,6 +1,6 @@
 //! `outrigger-runtime elect`: the real program, many of it, with a real API server, that are killed, stopped and cut off.
 //!
-//! [`checker`] says whether what they answered can be true; it knows nothing of how they decide.
+//! [`outrigger_harness::claims`] says whether what they answered can be true; it knows nothing of how they decide.
 #![allow(missing_docs, reason = "a test's name says what it is about")]
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +12,6 @@
 mod api;
 mod asking;
 mod chaos;
-mod checker;
 mod elector;
 mod endings;
 mod flags;

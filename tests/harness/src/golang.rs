@@ -1,5 +1,5 @@
 //! Builds the programs of the modules `tests/kubernetes`, `tests/node/cluster/coredns`, `tests/programs/exporter`,
-//! `tests/programs/nats` and `tests/helm` with Go, once, each into a directory of its module and version below Cargo's target
+//! `tests/programs/nats`, `tests/programs/prometheus` and `tests/helm` with Go, once, each into a directory of its module and version below Cargo's target
 //! directory.
 use crate::demand::{Absent, say};
 use crate::rundir;
@@ -34,6 +34,8 @@ pub enum Tool {
     NginxExporter,
     /// The queue engine NATS, with JetStream.
     NatsServer,
+    /// Prometheus, of whose discoveries it has that of Pods alone.
+    Prometheus,
     /// Installs the chart.
     Helm,
 }
@@ -52,6 +54,8 @@ struct Recipe {
     sources: &'static [&'static str],
     /// It goes into an image that holds nothing else.
     is_static: bool,
+    /// What is left out of it, or put in.
+    tags: &'static str,
 }
 
 const OF_KUBERNETES: Recipe = Recipe {
@@ -62,6 +66,7 @@ const OF_KUBERNETES: Recipe = Recipe {
     package: "",
     sources: &[],
     is_static: false,
+    tags: "",
 };
 
 const fn of_kubernetes(name: &'static str, package: &'static str) -> Recipe {
@@ -102,6 +107,7 @@ impl Tool {
                 package: ".",
                 sources: &["main.go"],
                 is_static: true,
+                tags: "",
             },
             Tool::NginxExporter => Recipe {
                 name: "nginx-prometheus-exporter",
@@ -111,6 +117,7 @@ impl Tool {
                 package: "github.com/nginxinc/nginx-prometheus-exporter",
                 sources: &[],
                 is_static: false,
+                tags: "",
             },
             Tool::NatsServer => Recipe {
                 name: "nats-server",
@@ -120,6 +127,17 @@ impl Tool {
                 package: "github.com/nats-io/nats-server/v2",
                 sources: &[],
                 is_static: false,
+                tags: "",
+            },
+            Tool::Prometheus => Recipe {
+                name: "prometheus",
+                module: "tests/programs/prometheus",
+                kept: "programs",
+                versioned: "github.com/prometheus/prometheus",
+                package: "github.com/prometheus/prometheus/cmd/prometheus",
+                sources: &[],
+                is_static: false,
+                tags: "remove_all_sd,enable_kubernetes_sd",
             },
             Tool::Helm => Recipe {
                 name: "helm",
@@ -129,6 +147,7 @@ impl Tool {
                 package: "helm.sh/helm/v4/cmd/helm",
                 sources: &[],
                 is_static: false,
+                tags: "",
             },
         }
     }
@@ -152,6 +171,7 @@ fn what_to_install(tool: Tool) -> String {
         Tool::NginxExporter => format!("the nginx project's exporter is needed: {go}"),
         Tool::CoreDns => format!("the cluster's name server is needed: {go}"),
         Tool::NatsServer => format!("nats-server is needed: {go}"),
+        Tool::Prometheus => format!("Prometheus is needed: {go}"),
         Tool::Helm => format!("helm is needed: {go}"),
         _ => format!(
             "an API server is needed: {go}, or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
@@ -183,7 +203,7 @@ fn build_once(tool: Tool) -> Result<PathBuf> {
 
 /// All that the program depends on.
 fn inputs(module: &Path, recipe: &Recipe) -> Result<String> {
-    let mut inputs = fs::read_to_string(module.join("go.mod"))?;
+    let mut inputs = fs::read_to_string(module.join("go.mod"))? + recipe.tags;
     for source in recipe.sources {
         inputs += &fs::read_to_string(module.join(source))?;
     }
@@ -202,9 +222,14 @@ fn version(module: &str, name: &str) -> Option<String> {
 fn compile(module: &Path, recipe: &Recipe, version: &str, output: &Path) -> Result<()> {
     let log = output.with_extension("log");
     let mut command = Command::new("go");
-    command
-        .current_dir(module)
-        .args(["build", "-trimpath", "-ldflags", &stamps(version)?]);
+    command.current_dir(module).args([
+        "build",
+        "-trimpath",
+        "-tags",
+        recipe.tags,
+        "-ldflags",
+        &stamps(version)?,
+    ]);
     command.arg("-o").arg(output).arg(recipe.package);
     if recipe.is_static {
         command.env("CGO_ENABLED", "0");

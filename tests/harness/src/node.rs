@@ -156,6 +156,15 @@ impl Node {
         run.go(arguments, input).await
     }
 
+    /// A client with all rights. It belongs to the runtime of the caller.
+    ///
+    /// # Panics
+    /// When its kubeconfig cannot be read.
+    pub async fn client(&self) -> kube::Client {
+        let client = crate::cluster::connect(&self.kubeconfig()).await;
+        client.expect("failed to make a client")
+    }
+
     /// A program of this machine, inside the node's network.
     pub fn inside(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");

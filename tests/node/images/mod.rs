@@ -6,6 +6,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// The names of those that the node has.
+static MADE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// What an image is made of.
 pub struct Image<'a> {
@@ -22,8 +26,16 @@ pub struct Image<'a> {
 }
 
 impl Image<'_> {
-    /// Makes the image, and has the node's containerd import it.
+    /// Makes the image, and has the node's containerd import it, once.
     pub fn import(&self, node: &Node) {
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        if !made.contains(self.name) {
+            self.make(node);
+            made.insert(self.name.to_owned());
+        }
+    }
+
+    fn make(&self, node: &Node) {
         let root = tempfile::tempdir().unwrap();
         for directory in ["etc", "tmp", "bin"] {
             fs::create_dir_all(root.path().join(directory)).unwrap();

@@ -8,18 +8,26 @@ use std::{collections::BTreeMap, time::Duration};
 /// An answer that says that its process leads. Instants are of one clock.
 #[derive(Debug, Clone)]
 pub struct Claim {
+    /// Who leads.
     pub by: String,
+    /// The fencing token.
     pub token: u64,
+    /// Before the question was sent.
     pub asked: Duration,
+    /// When the reply was there.
     pub answered: Duration,
+    /// For how long it may be relied upon, from the question on.
     pub valid_for: Duration,
 }
 
 /// A version of the Lease, as a watch told of it: it was written before `seen`.
 #[derive(Debug, Clone)]
 pub struct Version {
+    /// Its resource version.
     pub number: u64,
+    /// Who leads by it; empty: nobody.
     pub holder: String,
+    /// When the watch told of it.
     pub seen: Duration,
 }
 
