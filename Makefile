@@ -7,7 +7,7 @@ PACKAGES := gcc libc6-dev make curl jq openssl git patch procps nutcracker memca
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 GO_NEEDED := 1.26
 
-.PHONY: test tools check bench compare
+.PHONY: test tools check bench compare demo demo-down
 
 test: tools
 	OUTRIGGER_TEST_DEMAND=all cargo test --workspace --locked
@@ -22,6 +22,7 @@ tools:
 	        trap "rm -f $$policy" EXIT INT TERM; \
 	        printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; \
 	    fi; \
+	    echo "installing: $$(echo $$missing)" >&2; \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes $$missing; \
 	elif [ -n "$$missing" ] && command -v dpkg-query >/dev/null; then \
 	    echo "install: $$missing" >&2; exit 2; \
@@ -29,6 +30,26 @@ tools:
 	@command -v hadolint >/dev/null || [ -x $(TARGET)/tools/bin/hadolint ] || { python3 -m venv $(TARGET)/tools && \
 	    $(TARGET)/tools/bin/pip install --quiet --require-hashes --requirement tests/programs/hadolint.txt; }
 	@command -v go >/dev/null || { echo "install Go $(GO_NEEDED) or later: https://go.dev/dl/" >&2; exit 2; }
+
+# A Kubernetes on this machine with Outrigger and its examples: examples/README.md.
+NODE := $(TARGET)/node
+AS_ROOT := @[ "$$(uname)" = Linux ] && [ "$$(id -u)" = 0 ] || { echo "make $@ needs root on Linux" >&2; exit 2; }
+demo:
+	$(AS_ROOT)
+	@command -v cargo >/dev/null || { echo "install Rust: https://rustup.rs" >&2; exit 2; }
+	@$(MAKE) --no-print-directory tools
+	cargo build --locked --workspace --bins --example demo
+	@$(TARGET)/debug/examples/demo
+
+demo-down:
+	$(AS_ROOT)
+	@if [ -d $(NODE)/run ] || [ "$$(cat /run/outrigger.node 2>/dev/null)" = $(NODE)/run ]; then \
+	    mkdir -p $(NODE); \
+	    BIN=$(NODE)/bin RUN=$(NODE)/run flock --nonblock --conflict-exit-code 9 $(NODE)/lock tests/node/cluster/down.sh || \
+	        { [ $$? != 9 ] || echo "the node belongs to a test or a make demo that runs; it takes it away itself" >&2; exit 1; }; \
+	    rm -rf $(NODE)/bin; \
+	fi
+	@echo "nothing of the demo is here" >&2
 
 # What CI checks besides the tests.
 check:

@@ -49,6 +49,7 @@ fn documents() -> Vec<Page> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = vec![
         "README.md".to_owned(),
+        "examples/README.md".to_owned(),
         "tests/README.md".to_owned(),
         "tests/comparison/README.md".to_owned(),
         "tests/helm/README.md".to_owned(),
@@ -109,7 +110,7 @@ fn every_whole_policy_and_manifest_in_the_documents_is_good() {
 }
 
 /// Whether a manifest has the fields of its kind with the right types.
-fn decode(manifest: &Value) -> Result<(), String> {
+pub fn decode(manifest: &Value) -> Result<(), String> {
     use k8s_openapi::api::{
         admissionregistration::v1 as admission, apps::v1 as apps, core::v1 as core, rbac::v1 as rbac,
     };
@@ -123,7 +124,9 @@ fn decode(manifest: &Value) -> Result<(), String> {
         "Namespace" => is::<core::Namespace>(manifest),
         "ConfigMap" => is::<core::ConfigMap>(manifest),
         "Service" => is::<core::Service>(manifest),
+        "ServiceAccount" => is::<core::ServiceAccount>(manifest),
         "Deployment" => is::<apps::Deployment>(manifest),
+        "StatefulSet" => is::<apps::StatefulSet>(manifest),
         "ClusterRole" => is::<rbac::ClusterRole>(manifest),
         "Role" => is::<rbac::Role>(manifest),
         "RoleBinding" => is::<rbac::RoleBinding>(manifest),
@@ -157,7 +160,7 @@ fn scaled_object(manifest: &Value) -> Result<(), String> {
 }
 
 /// The names of the folders of `policies/`.
-fn bundled() -> Vec<String> {
+pub fn bundled() -> Vec<String> {
     let folders = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")).unwrap();
     let mut names: Vec<String> = folders
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -18,6 +18,7 @@ mod cluster_store;
 mod connections;
 mod contract;
 mod documents;
+mod examples;
 #[path = "../support/expression_table.rs"]
 mod expression_table;
 mod guard;

@@ -1,5 +1,5 @@
 //! log-saver: every line of the application's files comes out of the helper, whose program is a stand-in.
-use crate::images::own;
+use crate::applications;
 use crate::room::Room;
 use crate::stand_in;
 use std::process::{Command, Stdio};
@@ -95,7 +95,7 @@ async fn a_web_server_of_a_deployment_ends_before_the_helper_which_has_seen_its_
         return;
     };
     stand_in::fluent_bit(room.node);
-    own::nginx(room.node);
+    applications::nginx(room.node);
     room.apply(DEPLOYMENT).await;
     room.rolled_out("deployment/web").await;
     let pods = room.get(&["pods"]).await;

@@ -7,6 +7,7 @@
     reason = "that is how a test fails"
 )]
 
+mod applications;
 mod certificates;
 mod content_sync;
 mod forward;

@@ -1,4 +1,5 @@
 //! memcached: an application that knows only `MEMCACHED_ADDR`, from its first init container on, in front of shards that are Pods.
+use crate::applications;
 use crate::images::own;
 use crate::room::Room;
 
@@ -62,7 +63,7 @@ async fn an_application_uses_shards_that_come_and_go_by_one_local_address() {
         return;
     };
     own::twemproxy(room.node);
-    own::memcached(room.node);
+    applications::memcached(room.node);
     room.apply(SHARDS).await;
     room.ready("shard-0").await;
     room.ready("shard-1").await;
@@ -86,7 +87,8 @@ async fn an_application_uses_shards_that_come_and_go_by_one_local_address() {
     gets_its_keys_again(&room, "shard-1").await;
     // While one of them is not there at all, the other gets its keys.
     room.run(&["scale", "statefulset/shard", "--replicas=1"]).await;
-    room.run(&["wait", "pod/shard-1", "--for=delete", "--timeout=60s"]).await;
+    room.run(&["wait", "pod/shard-1", "--for=delete", "--timeout=60s"])
+        .await;
     all_keys_find_a_place(&room).await;
     room.run(&["scale", "statefulset/shard", "--replicas=2"]).await;
     room.ready("shard-1").await;

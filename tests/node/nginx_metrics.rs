@@ -1,4 +1,5 @@
 //! nginx-metrics: a real Prometheus, configured as the policy's page says, finds the Pod by its annotations, and has `nginx_up 1` of it.
+use crate::applications;
 use crate::images::own;
 use crate::room::Room;
 use outrigger_harness::Node;
@@ -73,7 +74,7 @@ async fn a_prometheus_finds_the_pod_by_its_annotations_and_has_nginx_up() {
         return;
     };
     own::nginx_exporter(room.node);
-    own::nginx(room.node);
+    applications::nginx(room.node);
     let prometheus = Prometheus::start(room.node, &program, &configuration(&room));
     room.apply(&format!("{NGINX}{OTHER}")).await;
     room.ready("nginx").await;

@@ -1,5 +1,6 @@
 //! All bundled policies at once, by the labels of a namespace: each Pod of a Deployment has all seven helpers, and its application
 //! uses every one of them.
+use crate::applications;
 use crate::images::own;
 use crate::room::Room;
 use crate::scatter_gather::{PROGRAMS, leaves};
@@ -118,10 +119,10 @@ async fn servers(room: &Room) -> Option<()> {
     own::runtime(room.node);
     own::python(room.node);
     own::twemproxy(room.node);
-    own::memcached(room.node);
-    own::nginx(room.node);
+    applications::memcached(room.node);
+    applications::nginx(room.node);
     own::nginx_exporter(room.node);
-    own::nats(room.node)?;
+    applications::nats(room.node)?;
     stand_in::fluent_bit(room.node);
     stand_in::git_sync(room.node);
     let leaves = leaves("leaf", 2);

@@ -1,5 +1,6 @@
 //! work-queue: a nats-server in the cluster, 10,000 items, and a Deployment of workers that is scaled up and down, and whose Pods are
 //! deleted meanwhile. Every item has its result.
+use crate::applications;
 use crate::forward::Forward;
 use crate::images::own;
 use crate::room::Room;
@@ -162,7 +163,9 @@ async fn no_item_of_a_queue_is_lost_while_workers_are_scaled_up_and_down_and_del
     };
     own::runtime(room.node);
     own::python(room.node);
-    let Some(()) = own::nats(room.node) else { return };
+    let Some(()) = applications::nats(room.node) else {
+        return;
+    };
     room.apply(NATS).await;
     room.ready("nats").await;
     room.apply(WORKERS).await;

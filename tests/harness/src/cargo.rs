@@ -33,11 +33,19 @@ pub fn runtime() -> PathBuf {
             built.is_ok_and(|status| status.success()),
             "outrigger-runtime is not built"
         );
-        let binary = std::env::current_exe().expect("a test is a program");
-        let profile = binary.ancestors().nth(2).expect("it lies in a profile's directory");
-        profile.join("outrigger-runtime")
+        beside("outrigger-runtime")
     };
     BUILT.get_or_init(build).clone()
+}
+
+/// A program of the project by its name, where Cargo has put it when it built what runs here: a test or an example.
+///
+/// # Panics
+/// When this program is not where Cargo builds.
+pub fn beside(name: &str) -> PathBuf {
+    let binary = std::env::current_exe().expect("a test is a program");
+    let profile = binary.ancestors().nth(2).expect("it lies in a profile's directory");
+    profile.join(name)
 }
 
 #[test]

@@ -9,10 +9,11 @@ use crate::kubectl::{Output, Run};
 use crate::rundir;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 static SHARED: OnceLock<Result<Node, Absent>> = OnceLock::new();
@@ -43,17 +44,18 @@ const INSTALLED: [(&str, &str); 11] = [
     ("python3", "python3"),
 ];
 
-/// Takes the node away when the process that holds the other end of its standard input ends, however that ends.
-const KEEPER: &str = r#"read -r _; exec "$0" >/dev/null 2>&1"#;
+/// Takes the node away when the process that holds the other end of its standard input ends, however that ends; and nobody else
+/// has the node before that is done, since it has the lock for its standard output.
+const KEEPER: &str = r#"read -r word; [ "$word" = stay ] || exec "$0" 3>&1 >/dev/null 2>&1"#;
 
 /// A running node.
 #[derive(Debug)]
 pub struct Node {
     run: PathBuf,
     bin: PathBuf,
-    /// Held by this process alone, and never closed by it.
-    _life: Option<std::process::Child>,
-    _turn: File,
+    /// Its standard input is held by this process alone.
+    life: Option<Child>,
+    _turn: Option<File>,
 }
 
 impl Node {
@@ -64,54 +66,143 @@ impl Node {
     /// When it cannot be brought up, or is missing although everything is demanded.
     pub fn shared() -> Option<&'static Node> {
         let start = || {
-            let mut node = Node::up()?;
-            node.live_with_this_process()
-                .map_err(|error| Absent::Broken(format!("failed to look after the node: {error:#}")))?;
+            let node = Node::claim()?;
+            if node.stays() {
+                let way_out = "the node of `make demo` is up; take it away first: make demo-down";
+                return Err(Absent::Broken(way_out.into()));
+            }
+            say("bringing up a node");
+            node.up(|_| ()).map_err(broken)?;
             Ok(node)
         };
         available(SHARED.get_or_init(start).as_ref().map_err(Clone::clone))
     }
 
-    /// Brings the node up, or what is missing of it. It stays until [`Node::down`].
+    /// The right to have a node, as soon as nobody else has it. What is brought up then goes away when this process ends, unless
+    /// it is, or has been, [told to stay](Node::stay).
     ///
     /// # Errors
-    /// When this machine cannot have one, or it does not come up.
-    pub fn up() -> Result<Node, Absent> {
-        can_be_here()?;
+    /// When this machine cannot have one.
+    pub fn claim() -> Result<Node, Absent> {
+        Node::possible()?;
         let programs = BUILT.map(|tool| program(tool).map(|path| (tool.name(), path)));
         let programs = programs.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let broken = |error: anyhow::Error| Absent::Broken(format!("failed to bring up a node: {error:#}"));
-        Node::at(&programs).map_err(broken)
+        Node::with(&programs).map_err(broken)
     }
 
-    fn at(programs: &[(&str, PathBuf)]) -> Result<Node> {
-        let node = rundir::target().join("node");
-        let (run, bin) = (node.join("run"), node.join("bin"));
-        fs::create_dir_all(&bin)?;
-        let turn = File::create(node.join("lock"))?;
-        turn.try_lock()
-            .context("another process has the node of this machine; wait until it ends")?;
-        for (name, path) in programs {
-            let _ = fs::remove_file(bin.join(name));
-            symlink(fs::canonicalize(path)?, bin.join(name))?;
+    /// The node that another process has left here, which has [told it to stay](Node::stay). It goes away with this process.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn left_here() -> Result<Node> {
+        let mut node = Node::here();
+        if !node.stays() {
+            bail!("no node has been told to stay");
         }
-        let node = Node {
-            run,
-            bin,
-            _life: None,
-            _turn: turn,
-        };
-        say("bringing up a node");
-        node.script("up.sh", &[])?;
+        node.live_with_this_process(Stdio::null())?;
         Ok(node)
     }
 
-    fn live_with_this_process(&mut self) -> Result<()> {
+    fn here() -> Node {
+        let node = rundir::target().join("node");
+        Node {
+            run: node.join("run"),
+            bin: node.join("bin"),
+            life: None,
+            _turn: None,
+        }
+    }
+
+    fn with(programs: &[(&str, PathBuf)]) -> Result<Node> {
+        let mut node = Node::here();
+        fs::create_dir_all(&node.bin)?;
+        let turn = turn(&node.run.with_file_name("lock"))?;
+        for (name, path) in programs {
+            node.add_program(name, path)?;
+        }
+        if !node.stays() {
+            node.live_with_this_process(turn.try_clone()?.into())?;
+        }
+        node._turn = Some(turn);
+        Ok(node)
+    }
+
+    /// Puts a program [beside its own](Node::programs).
+    ///
+    /// # Errors
+    /// When there is no such program.
+    pub fn add_program(&self, name: &str, path: &Path) -> Result<()> {
+        let path = fs::canonicalize(path).with_context(|| format!("failed to find {}", path.display()))?;
+        let _ = fs::remove_file(self.bin.join(name));
+        symlink(path, self.bin.join(name))?;
+        Ok(())
+    }
+
+    fn live_with_this_process(&mut self, lock: Stdio) -> Result<()> {
         let mut keeper = self.command("sh");
         keeper.args(["-c", KEEPER]).arg(scripts().join("down.sh"));
-        keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        keeper.stdin(Stdio::piped()).stdout(lock).stderr(Stdio::null());
         keeper.process_group(0);
-        self._life = Some(keeper.spawn()?);
+        self.life = Some(keeper.spawn()?);
+        Ok(())
+    }
+
+    /// Brings it up, or what is missing of it; `told` is told each step.
+    ///
+    /// # Errors
+    /// With what was said last, when it does not come up.
+    pub fn up(&self, mut told: impl FnMut(&str)) -> Result<()> {
+        fs::create_dir_all(self.run.join("log"))?;
+        let log = self.run.join("log/up.log");
+        let mut up = self.command(scripts().join("up.sh"));
+        up.stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log)?);
+        let mut up = up.spawn()?;
+        for line in up
+            .stdout
+            .take()
+            .map(BufReader::new)
+            .into_iter()
+            .flat_map(BufRead::lines)
+        {
+            told(&line?);
+        }
+        let status = up.wait()?;
+        if !status.success() {
+            bail!("up.sh ends with {status}:\n{}", fs::read_to_string(&log)?.trim_end());
+        }
+        Ok(())
+    }
+
+    /// Lets it stay when this process ends, until [`Node::down`].
+    ///
+    /// # Errors
+    /// When that cannot be written down.
+    pub fn stay(mut self) -> Result<()> {
+        fs::write(self.stays_file(), "")?;
+        self.forget()
+    }
+
+    /// Whether it has been told to.
+    pub fn stays(&self) -> bool {
+        self.stays_file().exists()
+    }
+
+    fn stays_file(&self) -> PathBuf {
+        self.run.join("stays")
+    }
+
+    /// Ends the keeper, which does nothing then.
+    fn forget(&mut self) -> Result<()> {
+        if let Some(mut keeper) = self.life.take() {
+            keeper
+                .stdin
+                .take()
+                .context("the keeper has no input")?
+                .write_all(b"stay\n")?;
+            keeper.wait()?;
+        }
         Ok(())
     }
 
@@ -119,8 +210,17 @@ impl Node {
     ///
     /// # Errors
     /// When something of it stays.
-    pub fn down(self) -> Result<()> {
-        self.script("down.sh", &[]).map(drop)
+    pub fn down(mut self) -> Result<()> {
+        self.script("down.sh", &[])?;
+        self.forget()
+    }
+
+    /// Whether this machine can have one.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn possible() -> Result<(), Absent> {
+        can_be_here()
     }
 
     /// Runs a script of `tests/node/cluster/`, and returns what it printed.
@@ -186,6 +286,20 @@ impl Node {
     pub fn programs(&self) -> &Path {
         &self.bin
     }
+}
+
+fn broken(error: anyhow::Error) -> Absent {
+    Absent::Broken(format!("failed to bring up a node: {error:#}"))
+}
+
+/// The lock of the node, when nobody else has it any more.
+fn turn(path: &Path) -> Result<File> {
+    let turn = File::create(path)?;
+    if turn.try_lock().is_err() {
+        say("another process has the node of this machine: waiting until it has ended");
+        turn.lock()?;
+    }
+    Ok(turn)
 }
 
 fn scripts() -> PathBuf {

@@ -29,19 +29,24 @@ impl Page {
         Page { path, text }
     }
 
-    /// The part below a heading such as `## Install`, to the next one of its level.
+    /// The part below a heading such as `## Install`, to the next one of its level or above.
     ///
     /// # Panics
     /// When there is none.
     pub fn part(&self, heading: &str) -> Page {
-        let level = heading.split(' ').next().unwrap_or_default();
+        let level = |line: &str| {
+            line.split(' ')
+                .next()
+                .filter(|hashes| hashes.bytes().all(|byte| byte == b'#'))
+                .map(str::len)
+        };
+        let ends = |line: &str| level(line).is_some_and(|above| above > 0 && Some(above) <= level(heading));
         let mut lines = self.text.lines().skip_while(|line| *line != heading);
         assert!(lines.next().is_some(), "{}: there is no {heading}", self.path);
-        let next = format!("{level} ");
         let mut fenced = false;
         let lines = lines.take_while(|line| {
             fenced ^= line.starts_with("```");
-            fenced || !line.starts_with(&next)
+            fenced || !ends(line)
         });
         Page {
             path: format!("{} {heading}", self.path),
@@ -137,7 +142,7 @@ mod tests {
         };
         assert_eq!(page.blocks("sh"), ["# no heading\n## nor this\nls\n", "cat\n"]);
         assert_eq!(page.part("# A").blocks("sh").len(), 2);
-        assert_eq!(page.part("### Below").fenced().len(), 2);
+        assert_eq!(page.part("### Below").fenced().len(), 1);
         assert_eq!(page.part("## B").block("sh", "at"), "cat\n");
         assert_eq!(page.table("| a | b |"), [["1", "`x|y`"]]);
     }

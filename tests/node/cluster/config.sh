@@ -24,7 +24,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   path = "$RUN/containerd/opt"
 C
   cat >"$RUN/cni/net.d/10-bridge.conflist" <<C
-{"cniVersion": "1.0.0", "name": "pods", "plugins": [
+{"cniVersion": "1.0.0", "name": "outrigger-pods", "plugins": [
  {"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": true, "hairpinMode": true,
   "ipam": {"type": "host-local", "dataDir": "$RUN/cni/ipam", "ranges": [[{"subnet": "$POD_CIDR"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
  {"type": "portmap", "capabilities": {"portMappings": true}}]}

@@ -3,6 +3,7 @@
 # images, data), so that the next up.sh goes on with it.
 set -uo pipefail
 . "$(dirname "$0")/env.sh"
+. "$HERE/remains.sh"
 
 stop() { # NAME [SECONDS]
   local pid time try
@@ -25,47 +26,47 @@ revive_containerd() {
   remember containerd $pid
 }
 remove_containers() {
-  local ids id
+  local ids
   ids=$(in_containerd containers ls -q 2>/dev/null)
   in_containerd tasks ls -q 2>/dev/null | for_each tasks rm -f
   echo "$ids" | for_each containers rm
-  # Outside of $RUN: this path is compiled in.
-  for id in $ids; do rm -f /var/lib/cni/results/*-"$id"-*; done
 }
-# When even that has failed: our shims know our socket.
-kill_shims() {
-  local file pid
-  for file in /proc/[0-9]*/cmdline; do
-    if { tr '\0' ' ' <"$file"; } 2>/dev/null | grep -q "^[^ ]*containerd-shim-runc-v2 .*-address $CONTAINERD_SOCKET "; then
-      pid=${file#/proc/}; pid=${pid%/cmdline}
-      kill -9 $(cat "/proc/$pid/task/"*/children 2>/dev/null) "$pid" 2>/dev/null
-    fi
-  done
-}
-mounts() { awk -v run="$RUN/" 'index($5, run) == 1 {print $5}' /proc/self/mountinfo | sort -r; }
 
-for name in forward proxy scheduler controllers kubelet; do stop $name; done
-networks=$(grep -rhoE --include=config.json '/run/netns/cni-[0-9a-f-]+' "$RUN/containerd/state" 2>/dev/null | sort -u)
-if [ -f "$RUN/containerd/config.toml" ] && command -v ctr >/dev/null; then
-  revive_containerd
-  remove_containers
-fi
-kill_shims
-for network in $networks; do umount "$network" 2>/dev/null; rm -f "$network"; done
-stop containerd; stop apiserver 20; stop etcd
-for _ in 1 2 3; do mounts | while read -r mount; do umount "$mount" 2>/dev/null || umount -l "$mount"; done; done
-for cgroup in /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods; do
-  [ ! -d "$cgroup" ] || find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null
-done
-if [ -s "$RUN/sysctl.before" ]; then
-  while IFS= read -r setting; do sysctl -qw "$setting"; done <"$RUN/sysctl.before"
-  rm -f "$RUN/sysctl.before"
-fi
+end() {
+  local name networks sockets
+  for name in forward proxy scheduler controllers kubelet; do stop $name; done
+  networks=$(pod_networks) sockets=$(shim_sockets)
+  if [ -f "$RUN/containerd/config.toml" ] && command -v ctr >/dev/null; then
+    revive_containerd
+    remove_containers
+  fi
+  stop containerd; stop apiserver 20; stop etcd
+  # When even that has failed.
+  kill_processes || exit 1
+  remove_networks $networks
+  unmount
+  remove_cgroups
+  rm -f $sockets
+  if [ -s "$RUN/sysctl.before" ]; then
+    while IFS= read -r setting; do sysctl -qw "$setting"; done <"$RUN/sysctl.before"
+    rm -f "$RUN/sysctl.before"
+  fi
+  rm -f "$OWNER"
+}
+
+case $(owner) in
+  "$RUN") end;;
+  "") ;; # The machine has been restarted since.
+  *) rm -rf "$RUN"; exit;; # It was refused for the sake of that one.
+esac
 # Outside of $RUN, since these paths are compiled in.
 find /var/log/containers -maxdepth 1 -lname "$RUN/*" -delete 2>/dev/null
+for file in /var/lib/cni/results/outrigger-pods-*; do
+  container=${file#*outrigger-pods-}
+  rm -f /var/lib/cni/results/*-"${container%-*}"-*
+done
 rm -f /var/lib/kubelet/device-plugins/kubelet.sock
 rmdir /var/lib/cni/results /var/lib/cni /run/containerd/s /run/containerd /var/lib/kubelet/device-plugins /var/lib/kubelet /var/log/containers 2>/dev/null
-[ ! -e "/run/netns/$NETNS" ] || ip netns del "$NETNS"
 # A mount that is left may be a directory of the host.
 if [ -n "$(mounts)" ]; then echo "mounts are left under $RUN; it is not deleted" >&2; exit 1; fi
 [ -n "${KEEP:-}" ] || rm -rf "$RUN"

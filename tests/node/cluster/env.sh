@@ -13,6 +13,7 @@
 : "${WAIT:=120}"            # seconds for each thing to come up
 
 CONTAINERD_SOCKET=$RUN/containerd/containerd.sock
+OWNER=/run/$NETNS.node
 KUBECONFIG_INSIDE=$RUN/kubeconfig
 KUBECONFIG_HOST=$RUN/kubeconfig-host
 

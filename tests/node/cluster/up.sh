@@ -3,6 +3,7 @@
 # containerd, kubelet, kube-proxy, CoreDNS. What runs already is left alone. Settings: env.sh. Undone by down.sh.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
+. "$HERE/remains.sh"
 . "$HERE/pki.sh"
 . "$HERE/config.sh"
 mkdir -p "$RUN"/{pid,log,pki,etcd,cni/net.d,containerd,kubelet,pod-logs,img}
@@ -19,11 +20,20 @@ wait_for() { # WHAT NAME COMMAND...
   local what=$1 name=$2 try; shift 2
   for ((try = 0; try < WAIT * 5; try++)); do
     if "$@" >/dev/null 2>&1; then say "$what"; return; fi
-    alive "$name" || { echo "$name has ended:"; tail -20 "$RUN/log/$name.log"; exit 1; }
+    alive "$name" || fail "$name" "$name has ended:"
     sleep 0.2
   done
-  echo "not within $WAIT s: $what"; tail -20 "$RUN/log/$name.log"; exit 1
-} >&2
+  fail "$name" "not within $WAIT s: $what"
+}
+fail() { echo "$2"; tail -20 "$RUN/log/$1.log"; exit 1; } >&2
+
+# Two kubelets would end each other's Pods.
+alone() {
+  if [ "$(owner)" != "$RUN" ] && [ -n "$(processes)" ]; then
+    echo "there is another node on this machine; take it away first${1:+: make demo-down, where $1 is}" >&2; exit 1
+  fi
+  echo "$RUN" >"$OWNER"
+}
 
 network() {
   [ -e "/run/netns/$NETNS" ] || ip netns add "$NETNS"
@@ -97,8 +107,18 @@ forward() {
   sleep 0.05; remember forward $!
 }
 
-node_is_ready() { [ "$(kubectl get node "$NODE" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')" = True ]; }
+# As this kubelet says: etcd may have kept what an earlier one has said.
+node_is_ready() {
+  local status since
+  read -r status since < <(kubectl get node "$NODE" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].lastHeartbeatTime}')
+  [ "$status" = True ] && [ ! "$since" \< "$(date -u -r "$RUN/pid/kubelet" +%FT%TZ)" ]
+}
+# By kube-proxy and CoreDNS.
+names_are_resolved() { inside timeout 2 busybox nslookup -type=a kubernetes.default.svc.cluster.local "$DNS_IP"; }
 
+# For the sockets below it: the kernel takes 107 characters.
+[ ${#RUN} -le 70 ] || { echo "$RUN is too long a path for a node; set CARGO_TARGET_DIR to a shorter one" >&2; exit 1; }
+alone "$(owner)"
 network
 make_pki
 control_plane
@@ -117,5 +137,6 @@ start proxy "$BIN/kube-proxy" --config="$RUN/proxy.yaml"
 forward
 wait_for "the node is ready" kubelet node_is_ready
 wait_for "namespaces get their ServiceAccount" controllers kubectl get serviceaccount default --namespace default
+wait_for "it is reached from this machine" forward "$BIN/kubectl" --kubeconfig "$KUBECONFIG_HOST" get --raw /readyz
 sed "s/@DNS_IP@/$DNS_IP/" "$HERE/coredns.yaml" | kubectl apply -f - >/dev/null
-wait_for "names are resolved" kubelet kubectl --namespace kube-system rollout status deployment/coredns --timeout=1s
+wait_for "names are resolved" kubelet names_are_resolved

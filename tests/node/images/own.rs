@@ -1,9 +1,7 @@
 //! The images that policies name and that are made here: ours, and others' whose programs Debian has.
 use super::Image;
 use outrigger_harness::Node;
-use outrigger_harness::assets::{self, Program};
 use outrigger_harness::cargo;
-use outrigger_harness::demand::available;
 use std::path::Path;
 
 /// The webhook.
@@ -11,7 +9,7 @@ pub fn outrigger(node: &Node) {
     program(
         node,
         "outrigger/outrigger:0.1.0",
-        Path::new(env!("CARGO_BIN_EXE_outrigger")),
+        &cargo::beside("outrigger"),
         "/outrigger",
     );
 }
@@ -45,47 +43,6 @@ pub fn nginx_exporter(node: &Node) {
         exporter,
         "/usr/bin/nginx-prometheus-exporter",
     );
-}
-
-/// Debian's nginx, with a shell for hooks.
-pub fn nginx(node: &Node) {
-    Image {
-        name: "local/nginx:1",
-        programs: &[(Path::new("/usr/sbin/nginx"), "/usr/sbin/nginx")],
-        copies: &[],
-        shell: true,
-        entrypoint: &["/usr/sbin/nginx"],
-        user: "",
-    }
-    .import(node);
-}
-
-/// Debian's memcached.
-pub fn memcached(node: &Node) {
-    Image {
-        name: "local/memcached:1",
-        programs: &[(Path::new("/usr/bin/memcached"), "/usr/bin/memcached")],
-        copies: &[],
-        shell: false,
-        entrypoint: &["/usr/bin/memcached", "-u", "nobody"],
-        user: "",
-    }
-    .import(node);
-}
-
-/// nats-server, with its store in `/tmp`; `None`: it cannot be built, and that has been said.
-pub fn nats(node: &Node) -> Option<()> {
-    let server = available(assets::program(Program::NatsServer))?;
-    Image {
-        name: "local/nats:1",
-        programs: &[(&server, "/nats-server")],
-        copies: &[],
-        shell: false,
-        entrypoint: &["/nats-server", "--jetstream", "--store_dir", "/tmp/store"],
-        user: "65532:65532",
-    }
-    .import(node);
-    Some(())
 }
 
 const RUNTIME: &str = "/usr/local/bin/outrigger-runtime";
