@@ -37,12 +37,14 @@ metadata:
     outrigger.dev/inject: memcached
     memcached.outrigger.dev/servers: "shard-0.shards.@NS@.svc.cluster.local:11211, shard-1.shards.@NS@.svc.cluster.local:11211"
     memcached.outrigger.dev/retryTimeoutMs: "1000"
+    # The machine may be busy.
+    memcached.outrigger.dev/timeoutMs: "2000"
 spec:
   terminationGracePeriodSeconds: 1
   initContainers:
     - name: first
       image: local/busybox:1
-      command: [sh, -c, 'printf "set first 0 0 4\r\nhere\r\n" | nc -w 2 $MEMCACHED_HOST $MEMCACHED_PORT | grep STORED']
+      command: [sh, -c, 'printf "set first 0 0 4\r\nhere\r\n" | nc -w 5 $MEMCACHED_HOST $MEMCACHED_PORT | grep STORED']
   containers:
     - name: application
       image: local/busybox:1
@@ -52,7 +54,7 @@ spec:
 const ALL_KEYS: &str = r#"
 stored=0
 for n in $(seq 40); do
-  answer=$(printf "set key-$n 0 0 2\r\nhi\r\nget key-$n\r\nquit\r\n" | nc -w 2 $MEMCACHED_HOST $MEMCACHED_PORT | tr -d '\r' | tr '\n' ' ')
+  answer=$(printf "set key-$n 0 0 2\r\nhi\r\nget key-$n\r\nquit\r\n" | nc -w 5 $MEMCACHED_HOST $MEMCACHED_PORT | tr -d '\r' | tr '\n' ' ')
   case "$answer" in *STORED*hi*) stored=$((stored + 1));; esac
 done
 echo $stored"#;
@@ -69,7 +71,7 @@ async fn an_application_uses_shards_that_come_and_go_by_one_local_address() {
     room.ready("shard-1").await;
     room.apply(&APPLICATION.replace("@NS@", &room.namespace)).await;
     room.ready("application").await;
-    let first = "printf 'get first\\r\\nquit\\r\\n' | nc -w 2 $MEMCACHED_HOST $MEMCACHED_PORT";
+    let first = "printf 'get first\\r\\nquit\\r\\n' | nc -w 5 $MEMCACHED_HOST $MEMCACHED_PORT";
     let said = room.exec_until("application", "application", first, |said| said.contains("here"));
     let said = said.await;
     assert!(said.contains("VALUE first"), "{said}");
@@ -115,7 +117,7 @@ async fn gets_its_keys_again(room: &Room, shard: &str) {
 /// How many keys a shard holds, asked from the application past the helper.
 async fn items(room: &Room, shard: &str) -> u32 {
     let host = format!("{shard}.shards.{}.svc.cluster.local", room.namespace);
-    let ask = format!("printf 'stats\\r\\nquit\\r\\n' | nc -w 2 {host} 11211");
+    let ask = format!("printf 'stats\\r\\nquit\\r\\n' | nc -w 5 {host} 11211");
     let stats = room.exec_until("application", "application", &ask, |stats| stats.contains("curr_items"));
     let stats = stats.await;
     let line = stats.lines().find_map(|line| line.strip_prefix("STAT curr_items "));

@@ -16,7 +16,7 @@ data:
         protocol_version = "HTTP/1.1"
         def do_GET(self):
             if "slow=" + socket.gethostname() in self.path:
-                time.sleep(3)
+                time.sleep(20)
             body = json.dumps([socket.gethostname()]).encode()
             self.send_response(200)
             self.send_header("content-type", "application/json")
@@ -133,6 +133,7 @@ async fn a_client_gets_the_merged_answers_and_is_told_which_shard_is_missing() {
         ("shards", "statefulset:leaf:3"),
         ("replicas", "dns:{shard}.leaf:8080"),
         ("require", "60%"),
+        ("deadlineMs", "3000"),
     ];
     start(&room, &[leaves("leaf", 3)], &parameters).await;
     let ask = asking("q=a");
@@ -164,6 +165,7 @@ async fn while_a_replica_is_slow_or_goes_another_one_answers_for_the_shard() {
         ("shards", "a,b"),
         ("replicas", "dns:{shard}:8080"),
         ("dnsIntervalMs", "500"),
+        ("deadlineMs", "3000"),
         ("hedgeAfter", "100ms"),
         ("hedgePercent", "50"),
     ];

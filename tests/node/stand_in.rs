@@ -4,23 +4,25 @@ use crate::images::Image;
 use outrigger_harness::Node;
 use std::path::Path;
 
-/// In place of fluent-bit: reads from its configuration which files are tailed, and prints each of their lines. Told to end, it takes a
-/// moment for what has been written last, as the policy has fluent-bit do.
+/// In place of fluent-bit: reads from its configuration which files are tailed, and prints each of their lines. Told to end, it looks
+/// once more, as the policy has fluent-bit do.
 const TAIL: &str = r#"#!/bin/sh
 config=${1#--config=}
 files=$(sed -n 's/^ *path: //p' "$config" | tr -d "\"'")
 [ -n "$files" ] || { echo "no path in $config" >&2; exit 1; }
-trap 'sleep 1.5; kill $tails 2>/dev/null; exit 0' TERM
-seen=
-while :; do
+look() {
   for file in $files; do
-    case " $seen " in *" $file "*) continue;; esac
     [ -f "$file" ] || continue
-    seen="$seen $file"
-    tail -n +1 -f "$file" & tails="$tails $!"
+    seen=seen_$(echo "$file" | tr -c 'a-zA-Z0-9\n' _)
+    eval "from=\${$seen:-0}"
+    to=$(wc -c <"$file")
+    [ "$to" -eq "$from" ] || tail -c "+$((from + 1))" "$file" | head -c "$((to - from))"
+    eval "$seen=$to"
   done
-  sleep 0.2
-done
+}
+trap 'ended=yes' TERM
+while [ -z "$ended" ]; do look; sleep 0.2; done
+look
 "#;
 
 /// Imports the stand-in for fluent-bit under the name that the policy uses.
