@@ -17,7 +17,7 @@ mod stand_in;
 use anyhow::{Context, Result, anyhow, bail};
 use outrigger_harness::assets::{Program, program};
 use outrigger_harness::demand::Absent;
-use outrigger_harness::{Helm, Node, cargo, rundir};
+use outrigger_harness::{Helm, Node, Page, cargo, rundir};
 use progress::Progress;
 use serde_json::json;
 use std::fs;
@@ -27,8 +27,6 @@ use std::time::{Duration, Instant};
 
 const NAMESPACE: &str = "demo";
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Its commands are what to try.
-const EXAMPLES: &str = include_str!("../../../examples/README.md");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -224,14 +222,11 @@ async fn kubeconfig(node: &Node) -> Result<PathBuf> {
 
 fn what_to_try(kubeconfig: &Path, programs: &Path) -> String {
     let (kubeconfig, programs) = (kubeconfig.display(), programs.display());
-    let commands = EXAMPLES.split("\n## Things to try\n").nth(1).unwrap_or_default();
-    let commands = commands.split("\n```sh\n").skip(1);
-    let commands = commands.filter_map(|rest| rest.split("\n```").next());
-    let commands: Vec<&str> = commands.collect();
+    let commands = Page::read("examples/README.md").part("## Things to try").blocks("sh");
     format!(
         "\nOutrigger runs, with an example of each bundled policy: examples/README.md. In this shell kubectl speaks to them after\n\n\
          export KUBECONFIG={kubeconfig} PATH={programs}:$PATH\n\n\
-         Things to try:\n\n{}\n\nmake demo-down takes all of it away.\n",
-        commands.join("\n\n")
+         Things to try:\n\n{}\nmake demo-down takes all of it away.\n",
+        commands.join("\n")
     )
 }
