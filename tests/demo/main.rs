@@ -9,6 +9,7 @@
 )]
 
 mod crash;
+mod others;
 mod page;
 mod release;
 mod remains;
@@ -43,6 +44,7 @@ async fn make_demo_shows_what_it_says_survives_a_crash_and_an_upgrade_and_goes_w
     say(&format!("make demo: {:.0} s", begun.elapsed().as_secs_f64()));
     let node = Node::left_here().unwrap();
     let shell = Shell::told(&said.stdout);
+    others::nobody_else_has_a_node_or_takes_this_one(&node, &shell);
     tour::everything_that_is_listed(&shell, &said.stdout);
     tour::of_the_readme(&shell);
     crash::everything_comes_back(&node, &shell).await;
