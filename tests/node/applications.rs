@@ -1,16 +1,21 @@
-//! Images of applications, made of what Debian has.
+//! Images of applications, made of what this machine has, under the name `local/…`. Each starts its program without arguments.
 use crate::images::Image;
 use outrigger_harness::Node;
 use outrigger_harness::assets::{self, Program};
-use outrigger_harness::demand::available;
+use outrigger_harness::demand::Absent;
 use std::path::Path;
 
-/// Debian's nginx, with a shell for hooks.
+/// Debian's nginx, with the directories that it is compiled for, and a shell for hooks.
 pub fn nginx(node: &Node) {
+    let empty = tempfile::tempdir().unwrap();
     Image {
         name: "local/nginx:1",
         programs: &[(Path::new("/usr/sbin/nginx"), "/usr/sbin/nginx")],
-        copies: &[],
+        copies: &[
+            (Path::new("/var/lib/nginx"), "/var/lib/nginx"),
+            (empty.path(), "/var/log/nginx"),
+            (empty.path(), "/run"),
+        ],
         shell: true,
         entrypoint: &["/usr/sbin/nginx"],
         user: "",
@@ -20,28 +25,28 @@ pub fn nginx(node: &Node) {
 
 /// Debian's memcached.
 pub fn memcached(node: &Node) {
+    alone(node, "local/memcached:1", Path::new("/usr/bin/memcached"));
+}
+
+/// nats-server.
+///
+/// # Errors
+/// When it is not here, and cannot be built.
+pub fn nats(node: &Node) -> Result<(), Absent> {
+    let server = assets::program(Program::NatsServer)?;
+    alone(node, "local/nats:1", &server);
+    Ok(())
+}
+
+fn alone(node: &Node, name: &str, program: &Path) {
+    let place = format!("/usr/bin/{}", program.file_name().unwrap().display());
     Image {
-        name: "local/memcached:1",
-        programs: &[(Path::new("/usr/bin/memcached"), "/usr/bin/memcached")],
+        name,
+        programs: &[(program, &place)],
         copies: &[],
         shell: false,
-        entrypoint: &["/usr/bin/memcached", "-u", "nobody"],
+        entrypoint: &[&place],
         user: "",
     }
     .import(node);
-}
-
-/// nats-server, with its store in `/tmp`; `None`: it cannot be built, and that has been said.
-pub fn nats(node: &Node) -> Option<()> {
-    let server = available(assets::program(Program::NatsServer))?;
-    Image {
-        name: "local/nats:1",
-        programs: &[(&server, "/nats-server")],
-        copies: &[],
-        shell: false,
-        entrypoint: &["/nats-server", "--jetstream", "--store_dir", "/tmp/store"],
-        user: "65532:65532",
-    }
-    .import(node);
-    Some(())
 }

@@ -19,6 +19,7 @@ spec:
       containers:
         - name: memcached
           image: local/memcached:1
+          args: [-u, nobody]
           readinessProbe: {tcpSocket: {port: 11211}, periodSeconds: 1}
 ---
 apiVersion: v1

@@ -5,6 +5,7 @@ use crate::images::own;
 use crate::room::Room;
 use crate::scatter_gather::{PROGRAMS, leaves};
 use crate::{content_sync, stand_in, work_queue};
+use outrigger_harness::demand::available;
 use std::time::{Duration, Instant};
 
 const POLICIES: [&str; 7] = [
@@ -39,7 +40,7 @@ kind: Pod
 metadata: {name: cache, labels: {app: cache}}
 spec:
   terminationGracePeriodSeconds: 1
-  containers: [{name: cache, image: "local/memcached:1"}]
+  containers: [{name: cache, image: "local/memcached:1", args: [-u, nobody]}]
 ---
 apiVersion: v1
 kind: Service
@@ -122,7 +123,7 @@ async fn servers(room: &Room) -> Option<()> {
     applications::memcached(room.node);
     applications::nginx(room.node);
     own::nginx_exporter(room.node);
-    applications::nats(room.node)?;
+    available(applications::nats(room.node))?;
     stand_in::fluent_bit(room.node);
     stand_in::git_sync(room.node);
     let leaves = leaves("leaf", 2);

@@ -8,7 +8,7 @@ use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, Context};
 use futures_util::StreamExt;
-use outrigger_harness::demand::say;
+use outrigger_harness::demand::{available, say};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ spec:
   containers:
     - name: nats
       image: local/nats:1
+      args: [--jetstream, --store_dir, /tmp/store]
       readinessProbe: {tcpSocket: {port: 4222}, periodSeconds: 1}
 ---
 apiVersion: v1
@@ -163,9 +164,9 @@ async fn no_item_of_a_queue_is_lost_while_workers_are_scaled_up_and_down_and_del
     };
     own::runtime(room.node);
     own::python(room.node);
-    let Some(()) = applications::nats(room.node) else {
+    if available(applications::nats(room.node)).is_none() {
         return;
-    };
+    }
     room.apply(NATS).await;
     room.ready("nats").await;
     room.apply(WORKERS).await;

@@ -7,6 +7,7 @@
     reason = "the images are made by the tests' code; the node goes away when it panics"
 )]
 
+#[path = "../applications.rs"]
 mod applications;
 #[path = "../images/mod.rs"]
 mod images;
@@ -108,8 +109,7 @@ fn import_images(node: &Node) -> Result<()> {
     ] {
         import(node);
     }
-    applications::nats(node, &program(Program::NatsServer).map_err(why)?);
-    Ok(())
+    applications::nats(node).map_err(why)
 }
 
 fn bundled() -> Result<Vec<String>> {
