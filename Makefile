@@ -9,8 +9,9 @@ GO_NEEDED := 1.26
 
 .PHONY: test tools check bench compare demo demo-down
 
+# With another version of Kubernetes: make test KUBERNETES=v1.36.3
 test: tools
-	OUTRIGGER_TEST_DEMAND=all cargo test --workspace --locked
+	OUTRIGGER_TEST_DEMAND=all OUTRIGGER_TEST_KUBERNETES=$(KUBERNETES) cargo test --workspace --locked
 
 # Installs the Debian packages that are missing, where that may be, without starting their services; says what else is missing.
 tools:

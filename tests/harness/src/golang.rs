@@ -2,7 +2,7 @@
 //! `tests/programs/nats`, `tests/programs/prometheus` and `tests/helm` with Go, once, each into a directory of its module and version below Cargo's target
 //! directory.
 use crate::demand::{Absent, say};
-use crate::rundir;
+use crate::{another, rundir};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -182,7 +182,7 @@ fn what_to_install(tool: Tool) -> String {
 fn build_once(tool: Tool) -> Result<PathBuf> {
     let recipe = tool.recipe();
     let (source, versioned) = (recipe.module, recipe.versioned);
-    let module = rundir::workspace().join(source);
+    let module = module(&recipe)?;
     let inputs = inputs(&module, &recipe)?;
     let version = version(&inputs, versioned).with_context(|| format!("{source}/go.mod requires no {versioned}"))?;
     let dir = rundir::target().join(recipe.kept).join(&version);
@@ -199,6 +199,18 @@ fn build_once(tool: Tool) -> Result<PathBuf> {
     fs::rename(&partial, &path)?;
     fs::write(&stamp, inputs)?;
     Ok(path)
+}
+
+/// The directory with the module.
+fn module(recipe: &Recipe) -> Result<PathBuf> {
+    let module = rundir::workspace().join(recipe.module);
+    match another::wanted() {
+        Some(version) if recipe.module == OF_KUBERNETES.module => {
+            let directory = rundir::target().join("kubernetes").join(&version);
+            another::module(&version, &directory.join("module"), &module)
+        }
+        _ => Ok(module),
+    }
 }
 
 /// All that the program depends on.
@@ -222,14 +234,11 @@ fn version(module: &str, name: &str) -> Option<String> {
 fn compile(module: &Path, recipe: &Recipe, version: &str, output: &Path) -> Result<()> {
     let log = output.with_extension("log");
     let mut command = Command::new("go");
-    command.current_dir(module).args([
-        "build",
-        "-trimpath",
-        "-tags",
-        recipe.tags,
-        "-ldflags",
-        &stamps(version)?,
-    ]);
+    command
+        .current_dir(module)
+        .arg("build")
+        .args(another::flags(module))
+        .args(["-trimpath", "-tags", recipe.tags, "-ldflags", &stamps(version)?]);
     command.arg("-o").arg(output).arg(recipe.package);
     if recipe.is_static {
         command.env("CGO_ENABLED", "0");

@@ -3,6 +3,7 @@
 //! Knows nothing of how Outrigger decides; it speaks to it as a cluster does. Everything that it starts ends with the
 //! test process, however that ends ([`keeper`]). Where a tool is missing, [`demand`] says whether that is an error.
 
+mod another;
 pub mod answer;
 pub mod assets;
 pub mod audit;
