@@ -11,13 +11,15 @@ ARG RUST_VERSION=1.95
 # Alpine, so that the programs are linked statically and need no file beside them.
 FROM rust:${RUST_VERSION}-alpine AS build
 # hadolint ignore=DL3018
-RUN apk add --no-cache musl-dev
+RUN apk add --no-cache musl-dev \
+    && cargo install --locked cargo-auditable@0.7.7
 WORKDIR /src
 COPY . .
-# What was downloaded and built stays in the builder's cache; only the programs go into the layer.
+# What was downloaded and built stays in the builder's cache; only the programs go into the layer. Each holds the list of what it
+# was built of.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --profile dist --package outrigger --package outrigger-runtime \
+    cargo auditable build --locked --profile dist --package outrigger --package outrigger-runtime \
     && install -D --target-directory /out target/dist/outrigger target/dist/outrigger-runtime
 
 # The webhook. The bundled policies lie beside it, for `serve --policies /policies`.

@@ -6,6 +6,8 @@ PACKAGES := gcc libc6-dev make curl jq openssl git patch procps nutcracker memca
     containerd runc containernetworking-plugins busybox-static iptables conntrack iproute2 util-linux
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 GO_NEEDED := 1.26
+# As in the Dockerfile.
+AUDITABLE := 0.7.7
 
 .PHONY: test tools check bench compare demo demo-down
 
@@ -30,6 +32,8 @@ tools:
 	fi
 	@command -v hadolint >/dev/null || [ -x $(TARGET)/tools/bin/hadolint ] || { python3 -m venv $(TARGET)/tools && \
 	    $(TARGET)/tools/bin/pip install --quiet --require-hashes --requirement tests/programs/hadolint.txt; }
+	@[ -x $(TARGET)/tools/bin/cargo-auditable ] || \
+	    cargo install --quiet --locked --debug --root $(TARGET)/tools cargo-auditable@$(AUDITABLE)
 	@command -v go >/dev/null || { echo "install Go $(GO_NEEDED) or later: https://go.dev/dl/" >&2; exit 2; }
 
 # A Kubernetes on this machine with Outrigger and its examples: examples/README.md.

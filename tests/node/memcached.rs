@@ -112,7 +112,10 @@ async fn gets_its_keys_again(room: &Room, shard: &str) {
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     }
     let proxy = room.run(&["logs", "application", "--container", "memcached"]).await;
-    panic!("{shard}, which is back, gets no key:\n{proxy}");
+    let stats = "nc -w 5 127.0.0.1 22222";
+    let stats = room.exec_until("application", "application", stats, |stats| !stats.is_empty());
+    let pods = room.run(&["get", "pods", "--output=wide"]).await;
+    panic!("{shard}, which is back, gets no key:\n{proxy}{}\n{pods}", stats.await);
 }
 
 /// How many keys a shard holds, asked from the application past the helper.

@@ -10,12 +10,16 @@ use outrigger_harness::demand::{everything_is_demanded, say};
 use outrigger_harness::keeper::{Kept, Program};
 use outrigger_harness::rundir::{target, workspace};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// By its path: what it starts gets no PATH.
@@ -41,24 +45,24 @@ fn builder() -> Option<Builder> {
         say("left out: the images are built as root with OUTRIGGER_TEST_DEMAND=all only");
         return None;
     }
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
     Some(Builder {
         program: program("buildah", "buildah")?,
         storage: TempDir::new().unwrap(),
-        built: link_statically(),
+        built: BUILT.get_or_init(link_statically).clone(),
     })
 }
 
 /// The programs that the Dockerfile's first stage builds, for the machine that this is; without optimisation.
 fn link_statically() -> PathBuf {
-    let version = Command::new("rustc").arg("-vV").output().unwrap();
-    let version = String::from_utf8(version.stdout).unwrap();
-    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    let host = &host();
     let directory = target().join("image");
     let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", host.to_uppercase().replace('-', "_"));
     let file = Dockerfile::read();
     let packages = file.stage("build").cargo_packages();
     let mut cargo = cargo();
-    cargo.args(["build", "--locked", "--quiet", "--target", host]);
+    cargo.env("PATH", with_tools());
+    cargo.args(["auditable", "build", "--locked", "--quiet", "--target", host]);
     cargo.args(packages.iter().flat_map(|package| ["--package", package]));
     cargo
         .env("CARGO_TARGET_DIR", &directory)
@@ -72,6 +76,20 @@ fn link_statically() -> PathBuf {
         fs::copy(directory.join(host).join("debug").join(package), out.join(package)).unwrap();
     }
     directory.join("context")
+}
+
+/// This machine, in Rust's words.
+fn host() -> String {
+    let version = Command::new("rustc").arg("-vV").output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.unwrap().to_owned()
+}
+
+/// Where programs are looked for, those first that `make tools` installs.
+fn with_tools() -> OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::join_paths([target().join("tools/bin")].into_iter().chain(env::split_paths(&path))).unwrap()
 }
 
 impl Builder {
@@ -243,6 +261,51 @@ fn the_images_hold_programs_that_need_nothing_else_and_run_as_their_user() {
     let _serving = webhook.start(&[&serve[..], &["--listen", &listen, "--admin", &at]].concat(), &log);
     eventually("the webhook of the image is ready", || is_ready(admin));
     runtime.run(&["probe", &format!("http://{at}/readyz")], "");
+}
+
+/// Crates and their versions.
+type Crates = BTreeSet<(String, String)>;
+
+/// What this package is built of, by the lock file, but for what only builds or tests others.
+fn crates(package: &str) -> Crates {
+    let tree = ["tree", "--locked", "--package", package, "--target", &host()];
+    let lines = ["--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"];
+    let output = cargo().args(tree).args(lines).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let pair = |line: &str| {
+        let mut words = line.split(' ');
+        Some((
+            words.next()?.to_owned(),
+            words.next()?.trim_start_matches('v').to_owned(),
+        ))
+    };
+    text.lines().filter_map(pair).collect()
+}
+
+#[test]
+fn row_57_the_programs_of_the_images_hold_the_list_of_what_they_are_built_of() {
+    let Some(builder) = builder() else { return };
+    for package in Dockerfile::read().stage("build").cargo_packages() {
+        let program = builder.built.join("out").join(package);
+        let held = auditable_info::json_from_file(&program, auditable_info::Limits::default()).unwrap();
+        let held: Value = serde_json::from_str(&held).unwrap();
+        let packages = held["packages"].as_array().unwrap().iter();
+        let text = |package: &Value, key: &str| package[key].as_str().unwrap().to_owned();
+        // What only builds others has a kind.
+        let held: Crates = packages
+            .filter(|package| package["kind"].is_null())
+            .map(|package| (text(package, "name"), text(package, "version")))
+            .collect();
+        // Besides, it counts macros, and what only another package of the workspace asks for.
+        let built_of = crates(package);
+        let missing: Vec<_> = built_of.difference(&held).collect();
+        assert!(built_of.len() > 100 && missing.is_empty(), "{package}: {missing:?}");
+        assert!(
+            held.iter().all(|(name, _)| name != "proptest"),
+            "what tests need counts"
+        );
+    }
 }
 
 /// Its rules, which the words `hadolint ignore` in the file are for, are for Dockerfiles in general.
