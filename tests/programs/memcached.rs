@@ -126,6 +126,26 @@ fn keys_go_to_all_shards_and_a_shard_that_fails_is_left_out_until_it_is_back() {
 }
 
 #[test]
+fn keys_that_differ_in_their_last_letter_share_a_shard_unless_the_hash_is_another() {
+    let (Some(nutcracker), Some(server)) = (nutcracker(), program("memcached", "memcached")) else {
+        return;
+    };
+    for (hash, shards) in [("fnv1a_64", 1), ("murmur", 2), ("md5", 2)] {
+        let ports: [u16; 2] = free_ports();
+        let [a, b] = ports;
+        let _shards = ports.map(|port| memcached(&server, port));
+        let servers = format!("127.0.0.1:{a} a, 127.0.0.1:{b} b");
+        let ambassador = Ambassador::start(&nutcracker, &servers, &[("hash", hash)]);
+        let mut client = ambassador.client();
+        for number in 1..10 {
+            assert_eq!(client.set(&format!("user:100{number}"), "here"), "STORED");
+        }
+        let with_keys = ports.iter().filter(|port| Client::connect(**port).unwrap().items() > 0);
+        assert_eq!(with_keys.count(), shards, "{hash}");
+    }
+}
+
+#[test]
 fn a_named_shard_keeps_its_keys_when_its_address_changes() {
     let (Some(nutcracker), Some(server)) = (nutcracker(), program("memcached", "memcached")) else {
         return;
