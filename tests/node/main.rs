@@ -10,6 +10,7 @@
 mod applications;
 mod certificates;
 mod content_sync;
+mod elsewhere;
 mod forward;
 mod images;
 mod injector;

@@ -309,8 +309,8 @@ fn scripts() -> PathBuf {
 fn can_be_here() -> Result<(), Absent> {
     let is_root = fs::metadata("/proc/self").is_ok_and(|of| std::os::unix::fs::MetadataExt::uid(&of) == 0);
     if !is_root {
-        return Err(Absent::NotInstalled(
-            "a node needs root on Linux; run the tests as root".into(),
+        return Err(Absent::Elsewhere(
+            "the tests on a whole node, which needs root on Linux; run them as root".into(),
         ));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();

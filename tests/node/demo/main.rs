@@ -68,7 +68,7 @@ async fn demo() -> Result<String> {
 
 fn why(absent: Absent) -> anyhow::Error {
     match absent {
-        Absent::NotInstalled(why) | Absent::Broken(why) => anyhow!(why),
+        Absent::NotInstalled(why) | Absent::Elsewhere(why) | Absent::Broken(why) => anyhow!(why),
     }
 }
 
