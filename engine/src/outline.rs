@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::compile::{Body, CompiledPolicy};
 use crate::policy::Enforcement;
 use crate::selector::Selector;
-use crate::snapshot::Settings;
+use crate::settings::Settings;
 
 /// See [`CompiledPolicy::outline`].
 #[derive(Debug)]

@@ -167,6 +167,23 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// One of the Pod's two lists of containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum List {
+    Init,
+    Main,
+}
+
+impl List {
+    /// Its field in a Pod's `spec`.
+    pub(crate) fn field(self) -> &'static str {
+        match self {
+            List::Init => "initContainers",
+            List::Main => "containers",
+        }
+    }
+}
+
 /// A JSON member that may be missing, `null` or there: a patch must treat the three differently.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Field<T> {

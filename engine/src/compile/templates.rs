@@ -4,10 +4,10 @@ use serde_json::{Map, Value};
 
 use crate::expr::{Budget, Expression, Place, Scope, Template, Uses, Vocabulary};
 use crate::field::FieldError;
-use crate::inject::List;
+use crate::pod::List;
 use crate::policy::{FilesSpec, HelperSpec, Lifecycle, PlacementSpec, PolicySpec};
 use crate::render::{self, Format, Kind, Parts};
-use crate::snapshot::Settings;
+use crate::settings::Settings;
 
 /// One entry of `sidecars`, `ambassadors`, `adapters` or `initContainers`.
 #[derive(Debug)]
@@ -244,13 +244,7 @@ impl HelperTemplate {
 
     /// The list of the Pod that it goes into, and whether as a native sidecar.
     pub(crate) fn slot(&self, settings: &Settings) -> (List, bool) {
-        let native = render::is_native(self.kind, self.lifecycle, settings);
-        let list = if native || self.kind == Kind::Init {
-            List::Init
-        } else {
-            List::Main
-        };
-        (list, native)
+        render::slot(self.kind, self.lifecycle, settings)
     }
 
     /// A field of the container that has no expression in it.

@@ -7,12 +7,12 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Slot;
 use super::patch::{End, Patch, escaped};
 use super::place::Item;
 use super::plan::{HelperId, Plan};
 use super::record::{DEFAULT_CONTAINER, INJECTED, SKIPPED};
-use super::{List, Slot};
-use crate::pod::{Field, Pairs};
+use crate::pod::{Field, List, Pairs};
 use crate::render::Written;
 
 /// Keys and values, as text or as what is written already.

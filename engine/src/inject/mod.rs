@@ -36,7 +36,7 @@ use objects::{Objects, View};
 use plan::{Candidate, Plan, Presence};
 pub(crate) use record::{INJECTED, Injected, Record};
 use rendering::Renderer;
-pub(crate) use slot::{List, Slot};
+pub(crate) use slot::Slot;
 
 /// Bytes of the keys of our annotations, and of the names in `kubectl.kubernetes.io/default-container`.
 const KEYS_OF_OUR_ANNOTATIONS: usize = 256;
@@ -286,12 +286,7 @@ impl<'a> Inputs<'a> {
         let Some(slot) = Slot::named(&helper.name, spec) else {
             return Presence::Absent;
         };
-        let native = helper.is_native(self.snapshot.settings());
-        let list = if native || helper.kind == crate::render::Kind::Init {
-            List::Init
-        } else {
-            List::Main
-        };
+        let (list, native) = helper.slot(self.snapshot.settings());
         if slot.list != list {
             return Presence::Foreign("the list that it is in".into());
         }

@@ -11,19 +11,19 @@ use serde_json::Value;
 use application::mount_at;
 use attempt::Attempt;
 
+use super::Slot;
 use super::objects::Objects;
 use super::own;
 use super::place::{self, Existing, Item, Newcomer};
 use super::record::Record;
 use super::shared::{self, Resolution, Situation, Wish};
-use super::{List, Slot};
 use crate::compile::Body;
-use crate::pod::{PodView, Spec};
+use crate::pod::{List, PodView, Spec};
 use crate::pod_resources::{self, Runs, Share};
 use crate::policy::{Enforcement, Position};
 use crate::render::{EnvVar, Helper, HostAlias, Kind, MaybeOwned, Mount, PortClaim, Volume, Written};
 use crate::select::Choice;
-use crate::snapshot::Settings;
+use crate::settings::Settings;
 
 /// Bytes of all annotations of one object, keys and values (`TotalAnnotationSizeLimitB` of apimachinery).
 const ANNOTATIONS: usize = 256 * 1024;
@@ -218,15 +218,11 @@ impl<'c> Plan<'c> {
     }
 
     pub(crate) fn is_native(&self, helper: &Helper) -> bool {
-        helper.is_native(self.settings)
+        helper.slot(self.settings).1
     }
 
     fn list_of(&self, helper: &Helper) -> List {
-        if helper.kind == Kind::Init || self.is_native(helper) {
-            List::Init
-        } else {
-            List::Main
-        }
+        helper.slot(self.settings).0
     }
 
     /// What accepting a policy would come to.

@@ -12,7 +12,7 @@ use super::rendering::Renderer;
 use super::strip::{each_container, retain, retain_in, retain_keys, take_out};
 use crate::expr::{Scope, Uses};
 use crate::policy::Enforcement;
-use crate::render::{Helper, Kind, MaybeOwned, Rendered};
+use crate::render::{Helper, MaybeOwned, Rendered};
 
 /// As many claims are looked at as a Pod can name policies: of a longer record most is made up.
 const MOST_CLAIMS: usize = 64;
@@ -73,15 +73,12 @@ fn is_there(helper: &Helper, pod: &Value, renderer: &Renderer<'_>) -> bool {
     retain_in(&mut found, "volumeMounts", |mount| {
         !is_token(mount) && !is_shared(mount, helper)
     });
-    let whole = helper.whole(helper.is_native(settings));
+    let whole = helper.whole(helper.slot(settings).1);
     is_exactly(&found, &whole, &settings.foreign_changes)
 }
 
 fn list_of(helper: &Helper, renderer: &Renderer<'_>) -> &'static str {
-    match helper.kind == Kind::Init || helper.is_native(renderer.snapshot.settings()) {
-        true => "initContainers",
-        false => "containers",
-    }
+    helper.slot(renderer.snapshot.settings()).0.field()
 }
 
 fn text<'v>(mount: &'v Value, key: &str) -> &'v str {

@@ -1,23 +1,6 @@
 //! Which container of a Pod is meant.
 
-use crate::pod::{Container, Object, Spec};
-
-/// One of the Pod's two lists of containers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum List {
-    Init,
-    Main,
-}
-
-impl List {
-    /// Its field in a Pod's `spec`.
-    pub(crate) fn field(self) -> &'static str {
-        match self {
-            List::Init => "initContainers",
-            List::Main => "containers",
-        }
-    }
-}
+use crate::pod::{Container, List, Object, Spec};
 
 /// A container that the Pod has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -24,8 +24,9 @@ pub(crate) use written::Written;
 pub(crate) use files::{Format, WARN_BYTES as WARN_FILE_BYTES, format as file_format, sorted, text as file_text};
 
 use crate::field::FieldError;
+use crate::pod::List;
 use crate::policy::{Lifecycle, PlacementSpec};
-use crate::snapshot::Settings;
+use crate::settings::Settings;
 
 /// Which list of the policy a helper comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,9 +157,9 @@ pub(crate) struct Helper {
 }
 
 impl Helper {
-    /// Whether it becomes a native sidecar in this cluster.
-    pub(crate) fn is_native(&self, settings: &Settings) -> bool {
-        is_native(self.kind, self.lifecycle, settings)
+    /// The list of the Pod that it goes into in this cluster, and whether as a native sidecar.
+    pub(crate) fn slot(&self, settings: &Settings) -> (List, bool) {
+        slot(self.kind, self.lifecycle, settings)
     }
 
     /// The container with all that does not depend on the Pod.
@@ -173,12 +174,13 @@ impl Helper {
     }
 }
 
-/// Whether a helper becomes a native sidecar in this cluster.
-pub(crate) fn is_native(kind: Kind, lifecycle: Lifecycle, settings: &Settings) -> bool {
+/// The list of the Pod that a helper goes into in this cluster, and whether as a native sidecar.
+pub(crate) fn slot(kind: Kind, lifecycle: Lifecycle, settings: &Settings) -> (List, bool) {
     match (kind, lifecycle) {
-        (Kind::Init, _) | (_, Lifecycle::Container) => false,
-        (_, Lifecycle::Native) => true,
-        (_, Lifecycle::Auto) => settings.native_sidecars(),
+        (Kind::Init, _) => (List::Init, false),
+        (_, Lifecycle::Native) => (List::Init, true),
+        (_, Lifecycle::Auto) if settings.native_sidecars() => (List::Init, true),
+        (_, Lifecycle::Auto | Lifecycle::Container) => (List::Main, false),
     }
 }
 
