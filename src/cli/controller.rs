@@ -60,16 +60,16 @@ pub(super) struct ControllerArgs {
     #[arg(long, value_name = "BOOL", requires = "service", default_value = "true", action = clap::ArgAction::Set)]
     guard: bool,
     /// For tests: how long the lease holds
-    #[arg(long, hide = true, default_value = "15s", value_parser = super::serve::seconds)]
+    #[arg(long, hide = true, default_value = "15s", value_parser = super::settings::seconds)]
     lease_duration: Duration,
     /// For tests: how long a certificate lives
-    #[arg(long, hide = true, value_parser = super::serve::seconds)]
+    #[arg(long, hide = true, value_parser = super::settings::seconds)]
     certificate_life: Option<Duration>,
     /// For tests: how long a certificate authority lives
-    #[arg(long, hide = true, value_parser = super::serve::seconds)]
+    #[arg(long, hide = true, value_parser = super::settings::seconds)]
     authority_life: Option<Duration>,
     /// For tests: how long API servers are given to take up a new certificate authority
-    #[arg(long, hide = true, default_value = "60s", value_parser = super::serve::seconds)]
+    #[arg(long, hide = true, default_value = "60s", value_parser = super::settings::seconds)]
     settling: Duration,
 }
 

@@ -2,7 +2,7 @@
 use super::{
     controller::{ControllerArgs, Parts},
     images::ImageArgs,
-    settings::SettingsArgs,
+    settings::{SettingsArgs, seconds},
 };
 use crate::{
     controller::Running,
@@ -120,14 +120,6 @@ pub struct ServeArgs {
     /// error, warn, info, debug, trace, or a filter like outrigger=debug,info [default: RUST_LOG, else info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
-}
-
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let number = text.strip_suffix('s').unwrap_or(text);
-    number
-        .parse()
-        .map(Duration::from_secs)
-        .map_err(|_| "write whole seconds, as 10s".into())
 }
 
 impl ServeArgs {

@@ -1,6 +1,7 @@
 //! What policies go by besides Pods and namespaces: the same flags for every command that decides about Pods.
 use clap::Args;
 use outrigger_engine::Settings;
+use std::time::Duration;
 
 /// How the cluster is set up.
 #[derive(Debug, Args)]
@@ -45,4 +46,12 @@ fn kubernetes_minor(text: &str) -> Result<u32, String> {
         (Some("1"), Some(minor)) => Ok(minor),
         _ => Err("write it as 1.37".into()),
     }
+}
+
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    number
+        .parse()
+        .map(Duration::from_secs)
+        .map_err(|_| "write whole seconds, as 10s".into())
 }

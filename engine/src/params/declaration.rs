@@ -5,7 +5,6 @@ use std::cmp::Ordering;
 use regex::Regex;
 use serde_json::Number;
 
-use super::rule::compare;
 use super::{ParameterSpec, ParameterType};
 use crate::expr::compile_pattern;
 
@@ -116,4 +115,12 @@ pub(super) fn compile_whole(spec: &ParameterSpec) -> Result<Option<(String, Rege
     let whole = compile_pattern(&format!("\\A(?:{source})\\z"))
         .or_else(|_| compile_pattern(&format!("\\A(?:{source}\n)\\z")))?;
     Ok(Some((source.clone(), whole)))
+}
+
+/// Exact for integers.
+pub(super) fn compare(left: &Number, right: &Number) -> Ordering {
+    match (left.as_i64(), right.as_i64()) {
+        (Some(left), Some(right)) => left.cmp(&right),
+        _ => left.as_f64().partial_cmp(&right.as_f64()).unwrap_or(Ordering::Equal),
+    }
 }

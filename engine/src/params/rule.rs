@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use regex::Regex;
 use serde_json::{Number, Value};
 
-use super::declaration::{check_bound, check_enum, check_name, check_order, check_settable, compile_whole};
+use super::declaration::{check_bound, check_enum, check_name, check_order, check_settable, compare, compile_whole};
 use super::{ParameterSpec, ParameterType, Setter, VALUE_BYTES};
 
 /// A compiled parameter.
@@ -236,14 +236,6 @@ fn parse_list(text: &str) -> Value {
     match text.trim().is_empty() {
         true => Value::Array(Vec::new()),
         false => Value::Array(text.split(',').map(|item| Value::from(item.trim())).collect()),
-    }
-}
-
-/// Exact for integers.
-pub(super) fn compare(left: &Number, right: &Number) -> Ordering {
-    match (left.as_i64(), right.as_i64()) {
-        (Some(left), Some(right)) => left.cmp(&right),
-        _ => left.as_f64().partial_cmp(&right.as_f64()).unwrap_or(Ordering::Equal),
     }
 }
 

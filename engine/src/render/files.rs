@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::container::Parts;
+use super::parts::Parts;
 use super::{Helper, Mount, Volume, Written, check};
 use crate::field::FieldError;
 use crate::names;

@@ -7,6 +7,7 @@ mod check;
 mod container;
 mod explain;
 mod files;
+mod parts;
 mod token;
 mod written;
 
@@ -18,7 +19,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub(crate) use check::outside_system_directories;
-pub(crate) use container::{Parts, helper};
+pub(crate) use container::helper;
+pub(crate) use parts::Parts;
 pub(crate) use written::Written;
 
 pub(crate) use files::{Format, WARN_BYTES as WARN_FILE_BYTES, format as file_format, sorted, text as file_text};

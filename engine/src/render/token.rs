@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::container::Parts;
+use super::parts::Parts;
 use super::{Helper, Mount, Volume, Written, check, decode};
 use crate::field::FieldError;
 use crate::names;
