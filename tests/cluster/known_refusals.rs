@@ -99,6 +99,10 @@ fn application(spec: &Value) -> Value {
 /// Asks the API server about a Pod that somebody wrote with the helper, and about one that a policy selects.
 async fn compare(scene: &Scene, spec: &Value, number: usize, helper: &Value) -> bool {
     let mut by_hand = application(spec);
+    if minor(scene).await < 37 {
+        // Seen with 1.36.3: the Pod's own requests get their defaults before webhooks are called, so without the helper.
+        by_hand["spec"] = scene.namespace.dry_run(&by_hand).await.object()["spec"].clone();
+    }
     by_hand["spec"]["initContainers"] = json!([over(named(number, helper), &json!({"restartPolicy": "Always"}))]);
     let by_hand = scene.namespace.dry_run(&by_hand).await;
     let mut by_policy = application(spec);
@@ -115,6 +119,18 @@ async fn compare(scene: &Scene, spec: &Value, number: usize, helper: &Value) -> 
         by_hand.message()
     );
     allowed
+}
+
+/// Of the API server's version.
+async fn minor(scene: &Scene) -> u32 {
+    let version = scene.namespace.kubectl(&["get", "--raw", "/version"], None).await;
+    let version: Value = serde_json::from_str(&version.stdout).unwrap();
+    version["minor"]
+        .as_str()
+        .unwrap()
+        .trim_end_matches('+')
+        .parse()
+        .unwrap()
 }
 
 #[tokio::test]
