@@ -290,6 +290,16 @@ fn the_packages_in_the_images_are_those_that_the_tests_install() {
 }
 
 #[test]
+fn the_images_are_built_with_the_cargo_auditable_that_the_tests_have() {
+    let makefile = fs::read_to_string(workspace().join("Makefile")).unwrap();
+    let version = makefile.lines().find_map(|line| line.strip_prefix("AUDITABLE := "));
+    let installed = format!("cargo-auditable@{}", version.unwrap());
+    let file = Dockerfile::read();
+    let mut words = file.stage("build").runs.iter().flat_map(|run| run.split_whitespace());
+    assert!(words.any(|word| word == installed), "{installed}");
+}
+
+#[test]
 fn the_policies_images_are_stages_with_the_version_of_the_sources() {
     for (policy, stage) in [
         ("memcached", "twemproxy"),
