@@ -14,7 +14,6 @@ mod page;
 mod release;
 mod remains;
 mod shell;
-mod stream;
 mod tour;
 
 use outrigger_harness::Node;

@@ -1,14 +1,15 @@
 //! Outrigger goes, and comes back in an earlier version, which takes over what is there; that is upgraded while Pods are created. Then
 //! `make demo` once more finds everything, and puts nothing anew.
 use crate::shell::{Shell, make};
-use crate::stream::Stream;
 use outrigger_harness::demand::say;
 use outrigger_harness::rundir::workspace;
-use outrigger_harness::{Node, Page};
-use serde_json::Value;
+use outrigger_harness::stream::Plan;
+use outrigger_harness::{Node, Page, Stream};
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 const EARLIER: &str = "0.0.9";
 const POLICY: &str = "kubectl apply --filename - <<EOF
@@ -141,19 +142,37 @@ fn image_of_earlier(node: &Node) {
     assert!(tagged.status.success(), "{tagged:?}");
 }
 
+/// Pods that ask for a helper. They are held back from the scheduler: what is tried is their creation.
+fn held(namespace: &str) -> Plan {
+    let pod = json!({
+        "metadata": {"generateName": "held-", "annotations": {"outrigger.dev/inject": "log-saver"}},
+        "spec": {
+            "schedulingGates": [{"name": "outrigger.dev/held"}],
+            "containers": [{"name": "app", "image": "local/busybox:1"}],
+        },
+    });
+    Plan {
+        path: format!("/api/v1/namespaces/{namespace}/pods"),
+        pods: vec![pod],
+        helper: "log-saver".to_owned(),
+        clients: 3,
+        pause: Duration::from_millis(50),
+    }
+}
+
 async fn upgrade(node: &Node, shell: &Shell) {
     shell.run("kubectl create namespace stream");
     let asking = "kubectl run asking --namespace stream --image x --annotations outrigger.dev/inject=log-saver --dry-run=server \
         --output jsonpath={.spec.initContainers[*].name}";
     shell.until(asking, |said| said == "log-saver");
-    let stream = Stream::start(node, "stream").await;
+    let stream = Stream::start(&node.kubeconfig(), held("stream")).await;
     shell.run(&documented("helm upgrade"));
     shell.run("kubectl rollout status deployment/outrigger --namespace outrigger-system --timeout=180s");
     // The last of the old ones answers for a while.
     let images = "kubectl get pods --namespace outrigger-system --output jsonpath={.items[*].spec.containers[*].image}";
     shell.until(images, |images| !images.is_empty() && !images.contains(EARLIER));
     stream.flows().await;
-    let created = stream.end().await;
+    let created = stream.end().await.flawless(90, String::new);
     say(&format!(
         "upgraded from {EARLIER}: {created} Pods created meanwhile, none without its helper"
     ));

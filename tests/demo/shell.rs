@@ -1,4 +1,5 @@
 //! What somebody types.
+use outrigger_harness::cargo::untold;
 use outrigger_harness::rundir::{target, workspace};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,12 +14,11 @@ pub struct Said {
 }
 
 fn run(command: &mut Command) -> Said {
-    // Nothing that cargo says to the tests: another cargo would take it for its own.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR")
-    {
-        command.env_remove(name);
-    }
-    let output = command.current_dir(workspace()).stdin(Stdio::null()).output().unwrap();
+    let output = untold(command)
+        .current_dir(workspace())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Said {
         success: output.status.success(),

@@ -1,5 +1,5 @@
 //! The Secret while others write it, and a certificate that others make.
-use crate::stage::{HasHelper, PATIENCE, Stage, asking, base64, configurations, from_base64};
+use crate::stage::{HELPER, PATIENCE, Stage, asking, base64, configurations, from_base64};
 use outrigger_harness::pki::Authority;
 use serde_json::json;
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn row_48_of_a_secret_that_is_half_written_emptied_or_deleted_the_last_goo
     for patch in spoilt {
         stage.system.merge(&stage.secret_path(), &patch).await.object();
         stage.wait_for("good Secret", is_back).await;
-        assert!(stage.app.create(&asking()).await.has_helper());
+        assert!(stage.app.create(&asking()).await.created_with(HELPER));
     }
     stage.system.call("DELETE", &stage.secret_path(), None).await.object();
     stage.wait_for("Secret", is_back).await;
@@ -119,7 +119,7 @@ async fn row_48_a_leader_that_does_not_know_what_was_in_the_secret_is_helped_by_
     stage.balancer.add(new.address());
     stage.replicas.push(new);
     stage.kill(leader);
-    assert!(stage.app.create(&asking()).await.has_helper());
+    assert!(stage.app.create(&asking()).await.created_with(HELPER));
 }
 
 #[tokio::test]
@@ -153,7 +153,9 @@ async fn with_a_certificate_that_others_make_the_configurations_trust_the_file_b
         .wait_for("the configurations", async || trusts(&first).await)
         .await;
     stage
-        .wait_for("a helper", async || stage.app.dry_run(&asking()).await.has_helper())
+        .wait_for("a helper", async || {
+            stage.app.dry_run(&asking()).await.created_with(HELPER)
+        })
         .await;
     assert!(stage.secret().await.is_none());
 
@@ -164,5 +166,5 @@ async fn with_a_certificate_that_others_make_the_configurations_trust_the_file_b
     std::fs::write(&ca, "").unwrap();
     sleep(Duration::from_secs(3)).await;
     assert!(trusts(&both).await);
-    assert!(stage.app.create(&asking()).await.has_helper());
+    assert!(stage.app.create(&asking()).await.created_with(HELPER));
 }

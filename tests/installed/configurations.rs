@@ -1,5 +1,5 @@
 //! The webhook configurations while others change them.
-use crate::stage::{HasHelper, PATIENCE, Stage, asking, configurations};
+use crate::stage::{HELPER, PATIENCE, Stage, asking, configurations};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -35,7 +35,9 @@ async fn row_47_who_blanks_the_bundle_each_second_is_answered_ever_more_slowly_a
     assert!(lasted < Duration::from_secs(30), "{lasted:?}");
     println!("{repairs} repairs in {seconds:.0} s, right {lasted:.1?} after the end");
     stage
-        .wait_for("helper", async || stage.app.dry_run(&asking()).await.has_helper())
+        .wait_for("helper", async || {
+            stage.app.dry_run(&asking()).await.created_with(HELPER)
+        })
         .await;
 }
 

@@ -1,5 +1,5 @@
 //! One of the replicas leads, and it does not matter to callers which.
-use crate::stage::{HasHelper, Stage, asking};
+use crate::stage::{HELPER, Stage, asking};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -86,6 +86,6 @@ async fn a_leader_that_hangs_is_succeeded_and_does_not_lead_when_it_wakes() {
     assert!(hanging.is_ready().await);
     stage.balancer.add(hanging.address());
     for _ in 0..4 {
-        assert!(stage.app.create(&asking()).await.has_helper());
+        assert!(stage.app.create(&asking()).await.created_with(HELPER));
     }
 }

@@ -11,7 +11,6 @@ mod certificate;
 mod configurations;
 mod events;
 mod lease;
-mod load;
 mod outage;
 mod rotation;
 mod stage;

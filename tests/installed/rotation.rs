@@ -1,6 +1,5 @@
 //! Certificates and authorities that are renewed while Pods are created.
-use crate::load::Load;
-use crate::stage::{HasHelper, PATIENCE, Stage, asking, configurations, from_base64};
+use crate::stage::{HELPER, PATIENCE, Stage, asking, configurations, from_base64};
 use outrigger_harness::pki::{Authority, Pair};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -12,7 +11,7 @@ async fn row_45_certificate_and_authority_are_renewed_under_load_without_a_lost_
         return;
     };
     let first = stage.secret().await.unwrap();
-    let load = Load::start(&stage, 4, Duration::from_millis(20)).await;
+    let stream = stage.stream(4, Duration::from_millis(20)).await;
 
     // The certificate, by time.
     let leaf = first.text("tls.crt");
@@ -37,15 +36,9 @@ async fn row_45_certificate_and_authority_are_renewed_under_load_without_a_lost_
     };
     stage.wait_for("end of the former authority", retired).await;
     sleep(Duration::from_secs(2)).await;
-    let tally = load.end().await;
+    let created = stream.end().await.flawless(100, || stage.logs());
     let renewals = stage.metric("outrigger_reloads_total").await;
-    println!(
-        "{} Pods created, {} lost; {renewals} reloads",
-        tally.created,
-        tally.lost.len()
-    );
-    assert!(tally.created > 100, "{}", tally.created);
-    assert!(tally.lost.is_empty(), "{:?}\n{}", tally.lost, stage.logs());
+    println!("{created} Pods created; {renewals} reloads");
 }
 
 /// How far a rotation is when the leader is killed.
@@ -96,10 +89,10 @@ async fn killed_when(moment: Moment, name: &str) {
     // The calls that it was at are not the subject here.
     stage.balancer.remove(killed.address());
     stage.balancer.disconnect();
-    let served = async || stage.app.dry_run(&asking()).await.has_helper();
+    let served = async || stage.app.dry_run(&asking()).await.created_with(HELPER);
     stage.wait_for("a helper", served).await;
     let next = stage.secret().await.unwrap().text("next.crt");
-    let load = Load::start(&stage, 2, Duration::from_millis(50)).await;
+    let stream = stage.stream(2, Duration::from_millis(50)).await;
 
     // What signs is trusted by every configuration, at each moment.
     let trusts = async |signer: &str| {
@@ -130,9 +123,8 @@ async fn killed_when(moment: Moment, name: &str) {
     stage.wait_for("end of the former authority", retired).await;
     assert_eq!(stage.secret().await.unwrap().signer(), signer);
     sleep(Duration::from_secs(6)).await;
-    let tally = load.end().await;
-    println!("{moment:?}: {} Pods created, {} lost", tally.created, tally.lost.len());
-    assert!(tally.lost.is_empty(), "{:?}\n{}", tally.lost, stage.logs());
+    let created = stream.end().await.flawless(1, || stage.logs());
+    println!("{moment:?}: {created} Pods created");
 }
 
 #[tokio::test]
@@ -225,10 +217,10 @@ async fn mounted_late(name: &str, leader_first: bool) {
     stage
         .wait_for("the configurations", async || trusts(&old.0).await)
         .await;
-    let served = async || stage.app.dry_run(&asking()).await.has_helper();
+    let served = async || stage.app.dry_run(&asking()).await.created_with(HELPER);
     stage.wait_for("a helper", served).await;
     let leader = stage.leader().await;
-    let load = Load::start(&stage, 4, Duration::from_millis(20)).await;
+    let stream = stage.stream(4, Duration::from_millis(20)).await;
 
     let first = if leader_first { leader } else { 1 - leader };
     nodes[first].write(&new.0, &new.1);
@@ -244,10 +236,8 @@ async fn mounted_late(name: &str, leader_first: bool) {
         .wait_for("end of the former authority", async || !trusts(&old.0).await)
         .await;
     sleep(Duration::from_secs(2)).await;
-    let tally = load.end().await;
-    println!("{} Pods created, {} lost", tally.created, tally.lost.len());
-    assert!(tally.created > 100, "{}", tally.created);
-    assert!(tally.lost.is_empty(), "{:?}\n{}", tally.lost, stage.logs());
+    let created = stream.end().await.flawless(100, || stage.logs());
+    println!("{created} Pods created");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The stage of a test: a namespace with a Service, what an installation brings, and replicas.
-use outrigger_harness::{Answer, Cluster, Installation, Namespace, Replica};
+use outrigger_harness::stream::Plan;
+use outrigger_harness::{Cluster, Installation, Namespace, Replica, Stream};
 use serde_json::{Value, json};
 use std::{ops::Deref, path::Path, time::Duration};
 use tokio::{
@@ -109,12 +110,26 @@ impl Stage {
         Some(stage)
     }
 
+    /// As many clients, each of which creates a Pod that asks for its helper, every `pause`.
+    pub async fn stream(&self, clients: usize, pause: Duration) -> Stream {
+        let plan = Plan {
+            path: self.app.path("pods"),
+            pods: vec![asking()],
+            helper: HELPER.to_owned(),
+            clients,
+            pause,
+        };
+        Stream::start(self.app.cluster().kubeconfig(), plan).await
+    }
+
     /// Waits until all three configurations trust what is in the Secret, and a Pod that asks for its helper gets it.
     pub async fn wait_until_called(&self) {
         self.wait_for("the configurations", async || self.is_registered().await)
             .await;
-        self.wait_for("a helper", async || self.app.dry_run(&asking()).await.has_helper())
-            .await;
+        self.wait_for("a helper", async || {
+            self.app.dry_run(&asking()).await.created_with(HELPER)
+        })
+        .await;
     }
 
     /// Whether all three configurations trust all that the Secret says.
@@ -234,24 +249,6 @@ pub fn asking() -> Value {
         "metadata": {"generateName": "web-", "annotations": {"outrigger.dev/inject": HELPER}},
         "spec": {"containers": [{"name": "app", "image": "registry.test/app:1"}]},
     })
-}
-
-/// Whether there is a Pod, and its helper in it.
-pub trait HasHelper {
-    fn has_helper(&self) -> bool {
-        self.has(HELPER)
-    }
-
-    /// Whether there is a Pod, and a container of this name in it.
-    fn has(&self, container: &str) -> bool;
-}
-
-impl HasHelper for Answer {
-    fn has(&self, name: &str) -> bool {
-        let lists = ["initContainers", "containers"].map(|list| self.body["spec"][list].as_array());
-        let mut containers = lists.into_iter().flatten().flatten();
-        self.status == 201 && containers.any(|container| container["name"] == name)
-    }
 }
 
 /// A Secret as it was read.

@@ -1,5 +1,5 @@
 //! Replicas that start together, and what is there before them.
-use crate::stage::{HasHelper, Stage, asking, configurations, from_base64};
+use crate::stage::{HELPER, Stage, asking, configurations, from_base64};
 use outrigger_harness::Page;
 use serde_json::{Value, json};
 
@@ -66,7 +66,7 @@ async fn row_43_with_the_configuration_there_first_our_own_pods_start() {
     stage.wait_until_called().await;
     let taken_over = stage.system.call("GET", &configurations()[0], None).await.object();
     assert_eq!(taken_over["webhooks"][0]["failurePolicy"], "Ignore");
-    assert!(stage.app.create(&asking()).await.has_helper());
+    assert!(stage.app.create(&asking()).await.created_with(HELPER));
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! What the leader writes into the status of policies.
-use crate::stage::{HasHelper, PATIENCE, Stage};
+use crate::stage::{HELPER, PATIENCE, Stage};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -143,7 +143,7 @@ async fn a_policy_that_came_while_nobody_ran_has_its_conditions_and_each_change_
     let why = said(&stage, &good_at, "Accepted", ["False", "Invalid"]).await;
     assert!(why.contains("last good"), "{why}");
     let asking = pod(None, Some("told-good"));
-    let serves = async || stage.app.dry_run(&asking).await.has("told");
+    let serves = async || stage.app.dry_run(&asking).await.created_with("told");
     stage.wait_for("helper of the last good version", serves).await;
     stage.put("told-good", good).await.object();
     said(&stage, &good_at, "Accepted", ["True", "Accepted"]).await;
@@ -230,7 +230,7 @@ async fn where_pods_are_not_counted_the_status_says_why() {
     let Some(stage) = Stage::running("uncounted", 1, &[]).await else {
         return;
     };
-    let path = cluster(crate::stage::HELPER);
+    let path = cluster(HELPER);
     stage
         .wait_for("status", async || status(&stage, &path).await["uncounted"].is_string())
         .await;

@@ -13,12 +13,10 @@ data:
   nginx.conf: |
     daemon off;
     error_log stderr;
-    pid /tmp/nginx.pid;
     events {}
     http {
       log_format page $request_uri;
       access_log /var/log/nginx/access.log page;
-      client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c; uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e;
       server { listen 8000; return 200; }
     }
 ---

@@ -16,11 +16,9 @@ data:
   nginx.conf: |
     daemon off;
     error_log stderr;
-    pid /tmp/nginx.pid;
     events {}
     http {
       access_log off;
-      client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c; uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e;
       server { listen 127.0.0.1:8080; location /stub_status { stub_status; } }
     }
 ---

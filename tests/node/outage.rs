@@ -3,8 +3,9 @@
 use crate::injector::SYSTEM;
 use crate::room::{Room, state};
 use crate::stand_in;
-use crate::stream::Stream;
+use crate::stream;
 use outrigger_harness::demand::say;
+use outrigger_harness::stream::Lost;
 use std::time::{Duration, Instant};
 
 /// Until nobody is led to a replica that has been killed, unless the machine is so busy that it comes back later.
@@ -54,7 +55,7 @@ async fn row_36_a_replica_that_is_killed_is_missed_for_moments() {
     let Some(room) = Room::alone_with_outrigger("killed").await else {
         return;
     };
-    let stream = Stream::start(&room).await;
+    let stream = stream::start(&room).await;
     let victim = replicas(&room).await.remove(0);
     let killed = Instant::now();
     let in_system = [&SYSTEM[..], &["get", "pod", &victim, "--output", "json"]].concat();
@@ -68,20 +69,21 @@ async fn row_36_a_replica_that_is_killed_is_missed_for_moments() {
     tokio::time::sleep(over.saturating_sub(killed.elapsed())).await;
     stream.flows().await;
     let tally = stream.end().await;
+    let (bare, refused): (Vec<&Lost>, Vec<&Lost>) = tally.lost.iter().partition(|lost| lost.status == 201);
     say(&format!(
-        "a replica killed: {} Pods created, {} of those that asked refused, {} of the others bare",
-        tally.created,
-        tally.refused.len(),
-        tally.bare.len()
+        "a replica killed: {} Pods sent, {} refused, {} without their helper",
+        tally.sent,
+        refused.len(),
+        bare.len()
     ));
-    for (when, why) in tally.refused.iter().chain(&tally.bare) {
-        let after = when.saturating_duration_since(killed);
-        assert!(after < over && *when + NOTICED > killed, "{after:?}: {why}");
+    for lost in &tally.lost {
+        let after = lost.asked.saturating_duration_since(killed);
+        assert!(after < over && lost.asked + NOTICED > killed, "{after:?}: {lost:?}");
     }
     // None that asked is lost in silence.
-    assert!(tally.bare.iter().all(|(_, which)| which == "asked: false"), "{tally:?}");
-    let guarded = |(_, why): &(Instant, String)| why.contains("ValidatingAdmissionPolicy 'outrigger-requested'");
-    assert!(tally.refused.iter().all(guarded), "{tally:?}");
+    assert!(bare.iter().all(|lost| lost.pod != stream::ASKS), "{tally:?}");
+    let guarded = |lost: &&Lost| lost.message.contains("ValidatingAdmissionPolicy 'outrigger-requested'");
+    assert!(refused.iter().all(guarded), "{tally:?}");
 }
 
 #[tokio::test]

@@ -57,11 +57,9 @@ data:
   nginx.conf: |
     daemon off;
     error_log stderr;
-    pid /tmp/nginx.pid;
     events {}
     http {
       access_log /var/log/nginx/access.log;
-      client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c; uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e;
       server { listen 8000; root /srv/content/current; }
       server { listen 127.0.0.1:8080; access_log off; location = /status { stub_status; } }
     }

@@ -3,7 +3,7 @@
 //!
 //! What stands for something else: `helm` adds the port of the balancer to what it installs (`service.port`), and what a node and the
 //! Deployment's controller do is done by the test.
-use crate::release::{Release, asking, has_helper};
+use crate::release::{Release, asking};
 use outrigger_harness::rundir::{target, workspace};
 use outrigger_harness::{Cluster, Helm, Namespace, Page, Shell};
 use serde_json::json;
@@ -80,7 +80,7 @@ impl Reader {
 
     /// Until a Pod of the shop gets this helper.
     async fn gets(&self, pod: serde_json::Value, helper: &str) {
-        let gets = async || has_helper(&self.shop.dry_run(&pod).await, helper);
+        let gets = async || self.shop.dry_run(&pod).await.created_with(helper);
         self.release.until(helper, gets).await;
     }
 

@@ -7,7 +7,6 @@
 
 mod documents;
 mod life;
-mod load;
 #[path = "../support/permission_table.rs"]
 mod permission_table;
 mod release;

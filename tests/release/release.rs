@@ -1,5 +1,5 @@
 //! The release and what stands in for a node: replicas of the Deployment's Pod template behind the Service.
-use outrigger_harness::{Answer, Balancer, Cluster, Helm, Namespace, Replica};
+use outrigger_harness::{Balancer, Cluster, Helm, Namespace, Replica};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -150,11 +150,4 @@ pub fn asking(policy: &str) -> Value {
         "metadata": {"generateName": "web-", "annotations": {"outrigger.dev/inject": policy}},
         "spec": {"containers": [{"name": "app", "image": "registry.test/app:1"}]},
     })
-}
-
-/// Whether there is a Pod with a container of this name besides the application's.
-pub fn has_helper(answer: &Answer, name: &str) -> bool {
-    let lists = ["initContainers", "containers"].map(|list| answer.body["spec"][list].as_array());
-    let mut containers = lists.into_iter().flatten().flatten();
-    answer.status == 201 && containers.any(|container| container["name"] == name)
 }

@@ -36,6 +36,13 @@ impl Answer {
         self.body["message"].as_str().or(self.body.as_str()).unwrap_or_default()
     }
 
+    /// Whether it is a Pod that has just been created, with a container of this name.
+    pub fn created_with(&self, container: &str) -> bool {
+        let lists = ["initContainers", "containers"].map(|list| self.body["spec"][list].as_array());
+        let mut containers = lists.into_iter().flatten().flatten();
+        self.status == 201 && containers.any(|one| one["name"] == container)
+    }
+
     pub(crate) async fn to(client: &Client, method: &str, path: &str, body: Option<&Value>) -> kube::Result<Answer> {
         Answer::with_media(client, "application/json", method, path, body).await
     }

@@ -11,13 +11,18 @@ const TOLD: [&str; 5] = ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_CRATE_", "CARGO
 /// Cargo, in the root of the sources, as whoever runs the tests calls it.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(workspace());
+    untold(cargo.current_dir(workspace()));
+    cargo
+}
+
+/// A command that may call Cargo, without what Cargo has told this test.
+pub fn untold(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if TOLD.iter().any(|told| name.to_string_lossy().starts_with(told)) {
-            cargo.env_remove(name);
+            command.env_remove(name);
         }
     }
-    cargo
+    command
 }
 
 /// The program in helper containers, built beside the tests, once.

@@ -33,6 +33,7 @@ mod registration;
 pub mod replica;
 pub mod rundir;
 pub mod shell;
+pub mod stream;
 pub mod webhook;
 
 pub use answer::Answer;
@@ -51,6 +52,7 @@ pub use proxy::Proxy;
 pub use registration::SCENE;
 pub use replica::Replica;
 pub use shell::Shell;
+pub use stream::Stream;
 pub use webhook::Webhook;
 
 /// Runs `future` to its end on a thread and a runtime of its own: for code that cannot wait itself, such as `Drop`.
