@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use outrigger_engine::{Namespace, PodRequest, PodView, Settings, Snapshot, Verdict, admit, compile};
+use outrigger_engine::{Namespace, PodRequest, PodView, Settings, Snapshot, Verdict, admit, compile, json};
 use serde_json::{Value, json};
 
 const REVIEW: &str = include_str!("../tests/fixtures/review.json");
@@ -38,7 +38,7 @@ fn shop() -> Namespace {
 
 /// Admits the Pod in `text`, and says whether a patch came out.
 fn decide(snapshot: &Snapshot, text: &str) -> bool {
-    let view: PodView<'_> = serde_json::from_str(text).unwrap();
+    let view: PodView<'_> = json::from_str(text).unwrap();
     let object = || serde_json::from_str(text).ok();
     let admission = admit(
         snapshot,
@@ -72,7 +72,7 @@ fn one_pod(criterion: &mut Criterion) {
     }
     let text = pod().to_string();
     group.bench_function("only read", |bencher| {
-        bencher.iter(|| black_box(serde_json::from_str::<PodView<'_>>(black_box(&text)).unwrap()));
+        bencher.iter(|| black_box(json::from_str::<PodView<'_>>(black_box(&text)).unwrap()));
     });
     group.finish();
 }

@@ -15,6 +15,7 @@ pub mod expr;
 mod field;
 mod images;
 mod inject;
+pub mod json;
 mod names;
 mod outline;
 pub mod params;

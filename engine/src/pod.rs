@@ -15,6 +15,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::value::RawValue;
 
+use crate::json;
 use crate::request::INJECT;
 use crate::text::Text;
 
@@ -114,7 +115,7 @@ impl<'a> PodView<'a> {
             }
             SpecField::Read(spec) => Ok(spec),
             SpecField::Json(json) => {
-                let Object(spec) = serde_json::from_str::<Object<Spec<'a>>>(json.get())?;
+                let Object(spec) = json::from_str::<Object<Spec<'a>>>(json.get())?;
                 *room = spec.there();
                 Ok(room)
             }
@@ -522,7 +523,7 @@ mod tests {
 
     #[test]
     fn null_members_count_as_absent() {
-        let view: PodView<'_> = serde_json::from_str(
+        let view: PodView<'_> = json::from_str(
             r#"{"metadata":null,"spec":{"containers":[{"name":null,"ports":null,"envFrom":null}],"hostNetwork":null}}"#,
         )
         .unwrap();
@@ -530,13 +531,13 @@ mod tests {
         let spec = view.spec(&mut room).unwrap();
         assert_eq!(&*spec.containers.items()[0].name, "");
         assert!(spec.is_there && !spec.host_network);
-        let view: PodView<'_> = serde_json::from_str(r#"{"spec":null}"#).unwrap();
+        let view: PodView<'_> = json::from_str(r#"{"spec":null}"#).unwrap();
         assert!(!view.spec(&mut room).unwrap().is_there);
     }
 
     #[test]
     fn strings_are_borrowed_unless_escaped() {
-        let view: PodView<'_> = serde_json::from_str(r#"{"metadata":{"annotations":{"a":"b","c":"d\n"}}}"#).unwrap();
+        let view: PodView<'_> = json::from_str(r#"{"metadata":{"annotations":{"a":"b","c":"d\n"}}}"#).unwrap();
         let Field::Present(pairs) = &view.metadata().unwrap().annotations else {
             panic!("annotations are there")
         };
@@ -557,7 +558,7 @@ mod tests {
             ("{}", None),
         ] {
             let pod = format!(r#"{{"metadata":{{"ownerReferences":{owners}}}}}"#);
-            let view: PodView<'_> = serde_json::from_str(&pod).unwrap();
+            let view: PodView<'_> = json::from_str(&pod).unwrap();
             let controller = view.controller();
             assert_eq!(
                 controller.as_ref().map(|owner| owner.name.as_str()),
@@ -569,7 +570,7 @@ mod tests {
 
     #[test]
     fn read_only_sources_are_seen() {
-        let view: PodView<'_> = serde_json::from_str(
+        let view: PodView<'_> = json::from_str(
             r#"{"spec":{"volumes":[{"configMap":{},"name":"a"},{"name":"b","nfs":{"readOnly":true}},{"name":"c","emptyDir":{}},
                 {"name":"d","secret":null},{"name":"e","future":[1,{"readOnly":true}]},{"name":"f","future":7}]}}"#,
         )
@@ -590,7 +591,7 @@ mod tests {
         let asks = r#"{"metadata":{"annotations":{"outrigger.dev/inject":"a"}},"spec":{"hostNetwork":true}}"#;
         let late = r#"{"spec":{"hostNetwork":true},"metadata":{"annotations":{"outrigger.dev/inject":"a"}}}"#;
         for (pod, at_once) in [(asks, true), (late, false), (r#"{"spec":{"hostNetwork":true}}"#, false)] {
-            let view: PodView<'_> = serde_json::from_str(pod).unwrap();
+            let view: PodView<'_> = json::from_str(pod).unwrap();
             assert_eq!(matches!(view.spec, SpecField::Read(_)), at_once, "{pod}");
             let mut room = Spec::default();
             let spec = view.spec(&mut room).unwrap();
@@ -610,8 +611,7 @@ mod tests {
             r#"{"metadata":{"annotations":{"a":1}}}"#,
             r#"{"spec":{"containers":[{"ports":[{"containerPort":"80"}]}]}}"#,
         ] {
-            let outcome =
-                serde_json::from_str(pod).and_then(|view: PodView<'_>| view.spec(&mut Spec::default()).map(drop));
+            let outcome = json::from_str(pod).and_then(|view: PodView<'_>| view.spec(&mut Spec::default()).map(drop));
             assert!(outcome.is_err(), "{pod}");
         }
     }

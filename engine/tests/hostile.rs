@@ -8,7 +8,7 @@ mod support;
 
 use std::sync::Arc;
 
-use outrigger_engine::{PodRequest, PodView, Settings, Snapshot, Verdict, admit, compile};
+use outrigger_engine::{PodRequest, PodView, Settings, Snapshot, Verdict, admit, compile, json};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{apply, decide, patch_of, snapshot};
@@ -41,7 +41,7 @@ fn everything() -> Snapshot {
 
 /// Admits whatever can be read as a Pod, and says whether it could.
 fn survives(snapshot: &Snapshot, text: &str) -> bool {
-    let Ok(pod) = serde_json::from_str::<PodView<'_>>(text) else {
+    let Ok(pod) = json::from_str::<PodView<'_>>(text) else {
         return false;
     };
     admit(
@@ -100,7 +100,6 @@ fn row_18_json_that_is_not_json_is_an_error() {
     ] {
         assert!(!survives(&snapshot, text), "{text}");
     }
-    assert!(serde_json::from_slice::<PodView<'_>>(b"{\"metadata\":{\"name\":\"\xff\"}}").is_err());
 }
 
 /// The spec is read for those Pods only that get something.
@@ -116,7 +115,7 @@ fn row_18_a_spec_that_is_none_is_told_and_nothing_is_added_to_it() {
         r#"{"spec":{"containers":[{"ports":[{"containerPort":80.5}]}]}}"#,
         r#"{"spec":{"volumes":[{"name":"a","x":1e999}]}}"#,
     ] {
-        let pod: PodView<'_> = serde_json::from_str(text).unwrap();
+        let pod: PodView<'_> = json::from_str(text).unwrap();
         let request = PodRequest {
             namespace: "team",
             pod: &pod,

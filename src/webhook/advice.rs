@@ -2,7 +2,7 @@
 //! place. It reads only what it needs of the object, and knows nothing of requests.
 use super::review::{self, Change, Operation, ReviewError};
 use crate::manifest::{WorkloadKind, as_created};
-use outrigger_engine::{Admission, PodRequest, PodView, Text, Verdict, is_for_pods};
+use outrigger_engine::{Admission, PodRequest, PodView, Text, Verdict, is_for_pods, json};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::{collections::BTreeSet, fmt};
@@ -81,7 +81,7 @@ impl<'a> Workload<'a> {
             return Ok(Vec::new());
         }
         let template: PodView<'_> = match self.new.template {
-            Some(template) => serde_json::from_str(template.get())?,
+            Some(template) => json::from_str(template.get())?,
             None => return Ok(Vec::new()),
         };
         let mut told: Vec<String> = self.misplaced(&template).into_iter().collect();

@@ -8,7 +8,7 @@ mod value;
 pub use change::{Change, Operation, read_change};
 pub use value::value;
 
-use outrigger_engine::{Namespace, PodView, Text};
+use outrigger_engine::{Namespace, PodView, Text, json};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde_json::{Value, value::RawValue};
 use std::{fmt, marker::PhantomData};
@@ -103,10 +103,10 @@ pub enum ReviewError {
 /// When the body is not a review that can be answered.
 pub fn read(body: &[u8]) -> Result<Review<'_>, ReviewError> {
     let text = text(body)?;
-    match serde_json::from_str::<Object<Envelope<'_, Object<PodView<'_>>>>>(text) {
+    match json::from_str::<Object<Envelope<'_, Object<PodView<'_>>>>>(text) {
         Ok(Object(envelope)) => envelope.into_review(|Object(pod)| Some(pod)),
         // The object need not be a Pod: then what does not look like one is no error.
-        Err(error) => match serde_json::from_str::<Object<Envelope<'_, IgnoredAny>>>(text) {
+        Err(error) => match json::from_str::<Object<Envelope<'_, IgnoredAny>>>(text) {
             Ok(Object(envelope)) => envelope.into_review(|_| None).map_err(|inner| match inner {
                 ReviewError::Missing("request.object") => error.into(),
                 inner => inner,
@@ -126,7 +126,7 @@ fn text(body: &[u8]) -> Result<&str, ReviewError> {
 /// `request.object` as a value, by a second pass over a body that [`read`] has accepted; `None` when it is nested too
 /// deeply, or has too many values.
 pub fn object(body: &[u8]) -> Option<Value> {
-    let envelope = serde_json::from_slice::<Envelope<'_, &RawValue>>(body).ok()?;
+    let envelope = json::from_str::<Envelope<'_, &RawValue>>(text(body).ok()?).ok()?;
     value(envelope.request?.0.object?).ok()
 }
 

@@ -107,20 +107,23 @@ pub(crate) enum End {
 
 /// A key as one part of a JSON Pointer (RFC 6901), in a JSON string.
 pub(crate) fn escaped(key: &str) -> Cow<'_, str> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    if key.bytes().all(is_plain) {
+    let is_special = |byte: u8| matches!(byte, b'~' | b'/' | b'"' | b'\\' | 0..b' ');
+    let (mut escaped, mut rest) = (String::new(), key);
+    while let Some(at) = rest.bytes().position(is_special) {
+        escaped.reserve(rest.len() + 1);
+        escaped.push_str(&rest[..at]);
+        match rest.as_bytes()[at] {
+            b'~' => escaped.push_str("~0"),
+            b'/' => escaped.push_str("~1"),
+            control if control < b' ' => escaped.push_str(&format!("\\u{control:04x}")),
+            quote => escaped.extend(['\\', char::from(quote)]),
+        }
+        rest = &rest[at + 1..];
+    }
+    if escaped.is_empty() {
         return key.into();
     }
-    let mut escaped = String::with_capacity(key.len() + 8);
-    for character in key.chars() {
-        match character {
-            '~' => escaped.push_str("~0"),
-            '/' => escaped.push_str("~1"),
-            '"' | '\\' => escaped.extend(['\\', character]),
-            control if control < ' ' => escaped.push_str(&format!("\\u{:04x}", u32::from(control))),
-            other => escaped.push(other),
-        }
-    }
+    escaped.push_str(rest);
     escaped.into()
 }
 

@@ -31,7 +31,7 @@ fn namespace(manifest: &Value) -> Namespace {
 /// Admits `pod` into `namespace`.
 pub fn decide(snapshot: &Snapshot, namespace: &str, pod: &Value) -> Admission {
     let text = pod.to_string();
-    let view: PodView<'_> = serde_json::from_str(&text).expect("a Pod");
+    let view: PodView<'_> = outrigger_engine::json::from_str(&text).expect("a Pod");
     admit(
         snapshot,
         &PodRequest {

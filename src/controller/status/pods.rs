@@ -15,7 +15,7 @@ use kube::{
     runtime::watcher::{self, Event},
 };
 use outrigger_engine::{
-    CompiledPolicy, PodView, PolicyId, Snapshot, Standing, missing_is_not_told, named, standings, status::Counts,
+    CompiledPolicy, PodView, PolicyId, Snapshot, Standing, json, missing_is_not_told, named, standings, status::Counts,
 };
 use serde_json::json;
 use std::{
@@ -236,8 +236,8 @@ impl Pods {
     fn tally(&self, snapshot: &Snapshot) -> HashMap<PolicyId, Tally> {
         let mut tallies: HashMap<PolicyId, Tally> = HashMap::new();
         for (kind, count) in &self.present.alike {
-            let (namespace, json) = &**kind;
-            let Ok(pod) = serde_json::from_str::<PodView<'_>>(json) else {
+            let (namespace, text) = &**kind;
+            let Ok(pod) = json::from_str::<PodView<'_>>(text) else {
                 continue;
             };
             for (id, standing) in standings(snapshot, namespace, &pod) {

@@ -1,5 +1,5 @@
 //! A review of a change of any object, which is left as it was sent: what kind it is says what to read of it.
-use outrigger_engine::Text;
+use outrigger_engine::{Text, json};
 use serde_json::value::RawValue;
 
 use super::{Envelope, Object, ReviewError, check_namespace, text};
@@ -43,7 +43,7 @@ pub enum Operation {
 /// # Errors
 /// When it is not a review that can be answered.
 pub fn read_change(body: &[u8]) -> Result<Change<'_>, ReviewError> {
-    let Object(envelope) = serde_json::from_str::<Object<Envelope<'_, &RawValue, &RawValue>>>(text(body)?)?;
+    let Object(envelope) = json::from_str::<Object<Envelope<'_, &RawValue, &RawValue>>>(text(body)?)?;
     let request = envelope.into_request()?;
     let Object(kind) = request.kind.ok_or(ReviewError::Missing("request.kind"))?;
     let Object(resource) = request.resource.ok_or(ReviewError::Missing("request.resource"))?;
