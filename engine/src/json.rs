@@ -240,11 +240,14 @@ fn plain(bytes: &[u8]) -> usize {
 /// How long the object or list is that a text begins with.
 fn container_end(text: &[u8]) -> Option<usize> {
     let (blocks, rest) = text.as_chunks::<BLOCK>();
-    let mut last = [b' '; BLOCK];
-    last[..rest.len()].copy_from_slice(rest);
+    let last = || {
+        let mut last = [b' '; BLOCK];
+        last[..rest.len()].copy_from_slice(rest);
+        last
+    };
     let (mut strings, mut depth) = (Strings::default(), 0);
-    for (number, block) in blocks.iter().chain([&last]).enumerate() {
-        let marks = Marks::of(block);
+    for (number, block) in blocks.iter().copied().chain(std::iter::once_with(last)).enumerate() {
+        let marks = Marks::of(&block);
         let inside = strings.inside(marks.quotes, marks.backslashes);
         let (opening, mut closing) = (marks.opening & !inside, marks.closing & !inside);
         // So many cannot end it.

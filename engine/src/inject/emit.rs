@@ -2,17 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Slot;
-use super::patch::{End, Patch, escaped};
+use super::patch::Part::{self, Field, Index, Key};
+use super::patch::{End, Patch};
 use super::place::Item;
 use super::plan::{HelperId, Plan};
 use super::record::{DEFAULT_CONTAINER, INJECTED, SKIPPED};
-use crate::pod::{Field, List, Pairs};
+use crate::pod::{self, List, Pairs};
 use crate::render::Written;
 
 /// Keys and values, as text or as what is written already.
@@ -29,7 +29,7 @@ pub(super) fn emit(plan: &Plan<'_>, injected: Option<&str>, skipped: Option<&str
         let mut below = Patch::default();
         spec(&mut below, plan);
         if !below.is_empty() {
-            patch.add(format_args!("/spec"), &serde_json::Map::new());
+            patch.add(&[Field("spec")], &serde_json::Map::new());
         }
         patch.append(below);
     }
@@ -45,7 +45,7 @@ fn spec(patch: &mut Patch, plan: &Plan<'_>) {
         .map(|volume| &volume.value)
         .chain(plan.shared.volumes.iter().map(|v| &v.value))
         .collect();
-    patch.extend(format_args!("/spec/volumes"), &spec.volumes, End::Back, &volumes);
+    patch.extend(&[Field("spec"), Field("volumes")], &spec.volumes, End::Back, &volumes);
     // Before the lists change: these go by the containers' present indices.
     for list in [List::Init, List::Main] {
         Slot::all(list, plan.spec).for_each(|slot| container(patch, plan, slot));
@@ -54,7 +54,7 @@ fn spec(patch: &mut Patch, plan: &Plan<'_>) {
     newcomers(patch, plan, List::Main);
     let secrets: Vec<&Value> = added.image_pull_secrets.iter().map(|(_, value)| *value).collect();
     patch.extend(
-        format_args!("/spec/imagePullSecrets"),
+        &[Field("spec"), Field("imagePullSecrets")],
         &spec.image_pull_secrets,
         End::Back,
         &secrets,
@@ -65,13 +65,13 @@ fn spec(patch: &mut Patch, plan: &Plan<'_>) {
         .map(|alias| serde_json::json!({"ip": alias.ip, "hostnames": alias.hostnames}))
         .collect();
     patch.extend(
-        format_args!("/spec/hostAliases"),
+        &[Field("spec"), Field("hostAliases")],
         &spec.host_aliases,
         End::Back,
         &aliases,
     );
     if added.share_process_namespace {
-        patch.add(format_args!("/spec/shareProcessNamespace"), &true);
+        patch.add(&[Field("spec"), Field("shareProcessNamespace")], &true);
     }
 }
 
@@ -106,11 +106,11 @@ fn metadata(patch: &mut Patch, plan: &Plan<'_>, injected: Option<&str>, skipped:
         Some(there) => {
             members(
                 patch,
-                format_args!("/metadata/annotations"),
+                &[Field("metadata"), Field("annotations")],
                 &there.annotations,
                 &annotations,
             );
-            members(patch, format_args!("/metadata/labels"), &there.labels, &labels);
+            members(patch, &[Field("metadata"), Field("labels")], &there.labels, &labels);
         }
         None if labels.is_empty() && annotations.is_empty() => {}
         None => {
@@ -118,7 +118,7 @@ fn metadata(patch: &mut Patch, plan: &Plan<'_>, injected: Option<&str>, skipped:
                 annotations: annotations.into_iter().collect(),
                 labels: labels.into_iter().collect(),
             };
-            patch.add(format_args!("/metadata"), &metadata);
+            patch.add(&[Field("metadata")], &metadata);
         }
     }
 }
@@ -132,7 +132,7 @@ struct NewMetadata<'c> {
     labels: BTreeMap<&'c str, Cow<'c, str>>,
 }
 
-fn members<V>(patch: &mut Patch, path: fmt::Arguments<'_>, there: &Field<Pairs<'_>>, entries: &Entries<'_, V>)
+fn members<V>(patch: &mut Patch, path: &[Part<'_>], there: &pod::Field<Pairs<'_>>, entries: &Entries<'_, V>)
 where
     V: Serialize + ToOwned<Owned: Serialize> + ?Sized,
 {
@@ -142,7 +142,7 @@ where
     if there.is_object() {
         entries
             .iter()
-            .for_each(|(key, value)| patch.add(format_args!("{path}/{}", escaped(key)), value));
+            .for_each(|(key, value)| patch.add_below(path, Some(Key(key)), value));
     } else {
         patch.add(
             path,
@@ -168,13 +168,13 @@ fn container(patch: &mut Patch, plan: &Plan<'_>, slot: Slot) {
     }
     let (list, index) = (slot.list.field(), slot.index);
     patch.extend(
-        format_args!("/spec/{list}/{index}/env"),
+        &[Field("spec"), Field(list), Index(index), Field("env")],
         &container.env,
         End::Front,
         &env,
     );
     patch.extend(
-        format_args!("/spec/{list}/{index}/volumeMounts"),
+        &[Field("spec"), Field(list), Index(index), Field("volumeMounts")],
         &container.volume_mounts,
         End::Back,
         &mounts,
@@ -189,7 +189,7 @@ fn newcomers(patch: &mut Patch, plan: &Plan<'_>, list: List) {
     }
     let field = list.field();
     if Slot::containers(list, plan.spec).is_empty() {
-        patch.begin(format_args!("/spec/{field}"));
+        patch.begin(&[Field("spec"), Field(field)], None);
         for (index, item) in order.iter().enumerate() {
             patch.raw(if index == 0 { "[" } else { "," });
             if let Item::New(number) = item {
@@ -203,7 +203,7 @@ fn newcomers(patch: &mut Patch, plan: &Plan<'_>, list: List) {
     // In ascending order, so that everything before a place is there when it is filled.
     for (index, item) in order.iter().enumerate() {
         if let Item::New(number) = item {
-            patch.begin(format_args!("/spec/{field}/{index}"));
+            patch.begin(&[Field("spec"), Field(field)], Some(Index(index)));
             newcomer(patch, plan, ids[*number]);
             patch.end();
         }

@@ -1,10 +1,6 @@
 //! Writes a JSON Patch (RFC 6902) straight into bytes: `add` operations only, each under a parent that is proven to be
 //! there when it is applied.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::io::Write;
-
 use serde::Serialize;
 
 use crate::pod::Field;
@@ -28,16 +24,15 @@ impl Patch {
         Some(self.bytes)
     }
 
-    /// Begins an operation on `path`, a JSON Pointer in which keys are [`escaped`]; the value follows, then [`Patch::end`].
-    pub(crate) fn begin(&mut self, path: fmt::Arguments<'_>) {
+    /// Begins an operation on `path`, and `more` below it; the value follows, then [`Patch::end`].
+    pub(crate) fn begin(&mut self, path: &[Part<'_>], more: Option<Part<'_>>) {
         if self.bytes.is_empty() {
             self.bytes.reserve(USUAL_LENGTH);
         }
         self.bytes
             .extend_from_slice(if self.bytes.is_empty() { b"[" } else { b"," });
         self.bytes.extend_from_slice(br#"{"op":"add","path":""#);
-        // Writing to a vector does not fail.
-        let _ = self.bytes.write_fmt(path);
+        path.iter().chain(&more).for_each(|part| part.write(&mut self.bytes));
         self.bytes.extend_from_slice(br#"","value":"#);
     }
 
@@ -58,8 +53,13 @@ impl Patch {
     }
 
     /// One whole operation.
-    pub(crate) fn add(&mut self, path: fmt::Arguments<'_>, value: &(impl Serialize + ?Sized)) {
-        self.begin(path);
+    pub(crate) fn add(&mut self, path: &[Part<'_>], value: &(impl Serialize + ?Sized)) {
+        self.add_below(path, None, value);
+    }
+
+    /// One whole operation, on `more` below `path`.
+    pub(crate) fn add_below(&mut self, path: &[Part<'_>], more: Option<Part<'_>>, value: &(impl Serialize + ?Sized)) {
+        self.begin(path, more);
         self.json(value);
         self.end();
     }
@@ -76,21 +76,16 @@ impl Patch {
     }
 
     /// Adds items at the front or the end of a list that may be absent, `null` or empty.
-    pub(crate) fn extend<V: Serialize, T>(
-        &mut self,
-        path: fmt::Arguments<'_>,
-        list: &Field<Vec<T>>,
-        end: End,
-        items: &[V],
-    ) {
+    pub(crate) fn extend<V: Serialize, T>(&mut self, path: &[Part<'_>], list: &Field<Vec<T>>, end: End, items: &[V]) {
         match list {
             _ if items.is_empty() => {}
             Field::Present(there) if !there.is_empty() => {
                 for (index, item) in items.iter().enumerate() {
-                    match end {
-                        End::Front => self.add(format_args!("{path}/{index}"), item),
-                        End::Back => self.add(format_args!("{path}/-"), item),
-                    }
+                    let place = match end {
+                        End::Front => Part::Index(index),
+                        End::Back => Part::Field("-"),
+                    };
+                    self.add_below(path, Some(place), item);
                 }
             }
             _ => self.add(path, items),
@@ -105,26 +100,44 @@ pub(crate) enum End {
     Back,
 }
 
-/// A key as one part of a JSON Pointer (RFC 6901), in a JSON string.
-pub(crate) fn escaped(key: &str) -> Cow<'_, str> {
-    let is_special = |byte: u8| matches!(byte, b'~' | b'/' | b'"' | b'\\' | 0..b' ');
-    let (mut escaped, mut rest) = (String::new(), key);
-    while let Some(at) = rest.bytes().position(is_special) {
-        escaped.reserve(rest.len() + 1);
-        escaped.push_str(&rest[..at]);
-        match rest.as_bytes()[at] {
-            b'~' => escaped.push_str("~0"),
-            b'/' => escaped.push_str("~1"),
-            control if control < b' ' => escaped.push_str(&format!("\\u{control:04x}")),
-            quote => escaped.extend(['\\', char::from(quote)]),
+/// A part of a JSON Pointer (RFC 6901), between slashes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part<'a> {
+    /// A field of Kubernetes', or `-`.
+    Field(&'static str),
+    /// A key that somebody has chosen.
+    Key(&'a str),
+    /// Of an item in a list.
+    Index(usize),
+}
+
+impl Part<'_> {
+    /// Appends it, within a JSON string.
+    fn write(self, to: &mut Vec<u8>) {
+        to.push(b'/');
+        match self {
+            Part::Field(name) => to.extend_from_slice(name.as_bytes()),
+            Part::Key(key) => write_escaped(key, to),
+            // Writing to a vector does not fail.
+            Part::Index(index) => drop(serde_json::to_writer(to, &index)),
+        }
+    }
+}
+
+fn write_escaped(key: &str, to: &mut Vec<u8>) {
+    let is_special = |byte: &u8| matches!(byte, b'~' | b'/' | b'"' | b'\\' | 0..b' ');
+    let mut rest = key.as_bytes();
+    while let Some(at) = rest.iter().position(is_special) {
+        to.extend_from_slice(&rest[..at]);
+        match rest[at] {
+            b'~' => to.extend_from_slice(b"~0"),
+            b'/' => to.extend_from_slice(b"~1"),
+            control if control < b' ' => to.extend_from_slice(format!("\\u{control:04x}").as_bytes()),
+            quote => to.extend_from_slice(&[b'\\', quote]),
         }
         rest = &rest[at + 1..];
     }
-    if escaped.is_empty() {
-        return key.into();
-    }
-    escaped.push_str(rest);
-    escaped.into()
+    to.extend_from_slice(rest);
 }
 
 #[cfg(test)]
@@ -136,7 +149,7 @@ mod tests {
     fn a_key_stays_itself_as_part_of_a_path() {
         for key in ["plain.key", "a/b~c", "q\"uo\\te", "li\nne\u{1}", "é/漢"] {
             let mut patch = Patch::default();
-            patch.add(format_args!("/m/{}", escaped(key)), &1);
+            patch.add(&[Part::Field("m"), Part::Key(key)], &1);
             let patch: Value = serde_json::from_slice(&patch.finish().unwrap()).unwrap();
             let pointer = format!("/m/{}", key.replace('~', "~0").replace('/', "~1"));
             assert_eq!(patch[0]["path"], pointer);
