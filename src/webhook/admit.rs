@@ -103,14 +103,14 @@ struct Entry<'a> {
 impl Entry<'_> {
     fn info(&self) {
         tracing::info!(
-            uid = self.uid, namespace = %self.creation.namespace, name = self.name(), operation = %"CREATE",
+            uid = self.uid, namespace = %self.creation.namespace, name = self.name(),
             outcome = %self.outcome.as_str(), policies = %Policies(self.decisions), micros = self.micros, "answered"
         );
     }
 
     fn debug(&self) {
         tracing::debug!(
-            uid = self.uid, namespace = %self.creation.namespace, name = self.name(), operation = %"CREATE",
+            uid = self.uid, namespace = %self.creation.namespace, name = self.name(),
             outcome = %self.outcome.as_str(), policies = %Policies(self.decisions), micros = self.micros, "answered"
         );
     }
