@@ -26,7 +26,7 @@ use tempfile::TempDir;
 const CHROOT: &str = "/usr/sbin/chroot";
 
 /// buildah, with images of its own.
-struct Builder {
+pub struct Builder {
     program: PathBuf,
     storage: TempDir,
     /// What the stage `build` would leave: `/out` with the programs.
@@ -40,7 +40,7 @@ struct Image {
 }
 
 /// `None` when the test shall be left out, which has been said.
-fn builder() -> Option<Builder> {
+pub fn builder() -> Option<Builder> {
     if !everything_is_demanded() || !is_root() {
         say("left out: the images are built as root with OUTRIGGER_TEST_DEMAND=all only");
         return None;
@@ -93,17 +93,31 @@ fn with_tools() -> OsString {
 }
 
 impl Builder {
-    fn run(&self, arguments: &[&str]) -> String {
+    /// The command, up to what it is to do.
+    pub fn command(&self) -> Vec<String> {
         let path = |name: &str| self.storage.path().join(name).display().to_string();
-        let output = Command::new(&self.program)
-            .args([
-                "--root",
-                &path("images"),
-                "--runroot",
-                &path("run"),
-                "--storage-driver",
-                "vfs",
-            ])
+        let (program, images, run) = (self.program.display().to_string(), path("images"), path("run"));
+        let flags = ["--root", &images, "--runroot", &run, "--storage-driver", "vfs"];
+        [&[program.as_str()], &flags[..]]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// What `bud` needs besides a stage: the stage that compiles is replaced.
+    pub fn build_flags(&self) -> [String; 4] {
+        let context = format!("build={}", self.built.display());
+        ["--isolation", "chroot", "--build-context", &context].map(str::to_owned)
+    }
+
+    /// What it prints; it must succeed.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let [program, flags @ ..] = &self.command()[..] else {
+            panic!("no command")
+        };
+        let output = Command::new(program)
+            .args(flags)
             .args(arguments)
             .current_dir(workspace())
             .output()
@@ -119,9 +133,9 @@ impl Builder {
     /// Builds the stage as the head of the Dockerfile says.
     fn image(&self, stage: &str) -> Image {
         let tag = format!("outrigger/{stage}:{}", env!("CARGO_PKG_VERSION"));
-        let context = format!("build={}", self.built.display());
-        let build = ["bud", "--isolation", "chroot", "--build-context", &context];
-        self.run(&[&build[..], &["--target", stage, "--tag", &tag, "."]].concat());
+        let flags = self.build_flags();
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        self.run(&[&["bud"], &flags[..], &["--target", stage, "--tag", &tag, "."]].concat());
         let name = format!("localhost/{tag}");
         let inspected: Value = serde_json::from_str(&self.run(&["inspect", "--type", "image", &name])).unwrap();
         let container = self.run(&["from", &name]);
@@ -287,25 +301,29 @@ fn crates(package: &str) -> Crates {
 fn row_57_the_programs_of_the_images_hold_the_list_of_what_they_are_built_of() {
     let Some(builder) = builder() else { return };
     for package in Dockerfile::read().stage("build").cargo_packages() {
-        let program = builder.built.join("out").join(package);
-        let held = auditable_info::json_from_file(&program, auditable_info::Limits::default()).unwrap();
-        let held: Value = serde_json::from_str(&held).unwrap();
-        let packages = held["packages"].as_array().unwrap().iter();
-        let text = |package: &Value, key: &str| package[key].as_str().unwrap().to_owned();
-        // What only builds others has a kind.
-        let held: Crates = packages
-            .filter(|package| package["kind"].is_null())
-            .map(|package| (text(package, "name"), text(package, "version")))
-            .collect();
-        // Besides, it counts macros, and what only another package of the workspace asks for.
-        let built_of = crates(package);
-        let missing: Vec<_> = built_of.difference(&held).collect();
-        assert!(built_of.len() > 100 && missing.is_empty(), "{package}: {missing:?}");
-        assert!(
-            held.iter().all(|(name, _)| name != "proptest"),
-            "what tests need counts"
-        );
+        assert_holds_its_list(&builder.built.join("out").join(package), package);
     }
+}
+
+/// The program of a package says what it was built of.
+pub fn assert_holds_its_list(program: &Path, package: &str) {
+    let held = auditable_info::json_from_file(program, auditable_info::Limits::default()).unwrap();
+    let held: Value = serde_json::from_str(&held).unwrap();
+    let packages = held["packages"].as_array().unwrap().iter();
+    let text = |package: &Value, key: &str| package[key].as_str().unwrap().to_owned();
+    // What only builds others has a kind.
+    let held: Crates = packages
+        .filter(|package| package["kind"].is_null())
+        .map(|package| (text(package, "name"), text(package, "version")))
+        .collect();
+    // Besides, it counts macros, and what only another package of the workspace asks for.
+    let built_of = crates(package);
+    let missing: Vec<_> = built_of.difference(&held).collect();
+    assert!(built_of.len() > 100 && missing.is_empty(), "{package}: {missing:?}");
+    assert!(
+        held.iter().all(|(name, _)| name != "proptest"),
+        "what tests need counts"
+    );
 }
 
 /// Its rules, which the words `hadolint ignore` in the file are for, are for Dockerfiles in general.

@@ -26,6 +26,7 @@ mod options;
 mod pods;
 mod scatter_gather;
 mod shards;
+mod signed;
 #[path = "../../engine/tests/support/mod.rs"]
 mod support;
 mod work_queue;

@@ -1,6 +1,5 @@
-//! Builds the programs of the modules `tests/kubernetes`, `tests/node/cluster/coredns`, `tests/programs/exporter`,
-//! `tests/programs/nats`, `tests/programs/prometheus` and `tests/helm` with Go, once, each into a directory of its module and version below Cargo's target
-//! directory.
+//! Builds the programs of the modules `tests/kubernetes`, `tests/node/cluster/coredns`, `tests/helm` and of those in `tests/programs`
+//! with Go, once, each into a directory of its module and version below Cargo's target directory.
 use crate::demand::{Absent, say};
 use crate::{another, rundir};
 use anyhow::{Context, Result, bail};
@@ -38,6 +37,10 @@ pub enum Tool {
     Prometheus,
     /// Installs the chart.
     Helm,
+    /// Signs images, and verifies that they are.
+    Cosign,
+    /// Keeps images, in memory.
+    Registry,
 }
 
 /// How a program is built, and where it is kept.
@@ -139,6 +142,26 @@ impl Tool {
                 is_static: false,
                 tags: "remove_all_sd,enable_kubernetes_sd",
             },
+            Tool::Cosign => Recipe {
+                name: "cosign",
+                module: "tests/programs/cosign",
+                kept: "programs",
+                versioned: "github.com/sigstore/cosign/v3",
+                package: ".",
+                sources: &["main.go"],
+                is_static: false,
+                tags: "",
+            },
+            Tool::Registry => Recipe {
+                name: "registry",
+                module: "tests/programs/cosign",
+                kept: "programs",
+                versioned: "github.com/google/go-containerregistry",
+                package: "github.com/google/go-containerregistry/cmd/registry",
+                sources: &[],
+                is_static: false,
+                tags: "",
+            },
             Tool::Helm => Recipe {
                 name: "helm",
                 module: "tests/helm",
@@ -173,6 +196,8 @@ fn what_to_install(tool: Tool) -> String {
         Tool::NatsServer => format!("nats-server is needed: {go}"),
         Tool::Prometheus => format!("Prometheus is needed: {go}"),
         Tool::Helm => format!("helm is needed: {go}"),
+        Tool::Cosign => format!("cosign is needed: {go}"),
+        Tool::Registry => format!("a registry is needed: {go}"),
         _ => format!(
             "an API server is needed: {go}, or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
         ),
