@@ -2,7 +2,7 @@
 use clap::Parser;
 use std::process::ExitCode;
 
-// Each call allocates some hundred times; the system's, musl's above all, is slower at that.
+#[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -15,10 +15,6 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use std::{io::IsTerminal, path::PathBuf, time::Duration};
 
-// The webhook that does nothing allocates as Outrigger does.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[derive(Debug, Parser)]
 struct Args {
     /// Every scenario for a moment: shows that all of it works, and measures nothing
