@@ -17,7 +17,7 @@ use wide::u8x16;
 
 /// What `serde_json`'s RawValue asks for a value's text by. It is no part of that crate's interface; a test reads one.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
-/// As deep as `serde_json` reads; skipped is what is deeper.
+/// As deep as `serde_json` reads.
 const DEPTH: u8 = 128;
 /// Bytes that are looked at together.
 const LANES: usize = 16;
@@ -200,6 +200,18 @@ impl<'de> Reader<'de> {
         let value = read(self);
         self.depth += 1;
         value
+    }
+
+    /// Whether there is one more before this bracket; the comma before it is read then.
+    fn goes_on(&mut self, is_first: &mut bool, bracket: u8, what: &'static str) -> Result<bool, Error> {
+        match self.peek() {
+            Some(found) if found == bracket => return Ok(false),
+            Some(b',') if !*is_first => self.at += 1,
+            _ if *is_first => {}
+            found => return Err(unexpected(found, what)),
+        }
+        *is_first = false;
+        Ok(true)
     }
 
     fn map<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
@@ -498,13 +510,9 @@ impl<'de> MapAccess<'de> for Members<'_, 'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        match self.reader.peek() {
-            Some(b'}') => return Ok(None),
-            Some(b',') if !self.is_first => self.reader.at += 1,
-            _ if self.is_first => {}
-            found => return Err(unexpected(found, "`,` or `}`")),
+        if !self.reader.goes_on(&mut self.is_first, b'}', "`,` or `}`")? {
+            return Ok(None);
         }
-        self.is_first = false;
         let key = match self.reader.peek() {
             Some(b'"') => self.reader.string()?,
             found => return Err(unexpected(found, "object key")),
@@ -538,13 +546,9 @@ impl<'de> SeqAccess<'de> for Items<'_, 'de> {
     type Error = Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        match self.reader.peek() {
-            Some(b']') => return Ok(None),
-            Some(b',') if !self.is_first => self.reader.at += 1,
-            _ if self.is_first => {}
-            found => return Err(unexpected(found, "`,` or `]`")),
+        if !self.reader.goes_on(&mut self.is_first, b']', "`,` or `]`")? {
+            return Ok(None);
         }
-        self.is_first = false;
         seed.deserialize(&mut *self.reader).map(Some)
     }
 }

@@ -32,23 +32,32 @@ impl Renderings for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use outrigger_engine::{Namespace, PodRequest, PodView, Settings, Snapshot, Verdict, admit, compile};
+    use outrigger_engine::{
+        Admission, Namespace, PodRequest, PodView, Settings, Snapshot, Verdict, admit, compile, json,
+    };
     use serde_json::json;
     use std::sync::Arc;
 
-    /// The patch for a Pod that sets the parameter to `level`.
-    fn patch(snapshot: &Snapshot, level: &str) -> String {
-        let pod = json!({"metadata": {"annotations": {"outrigger.dev/inject": "a", "a.outrigger.dev/level": level}},
-            "spec": {"containers": [{"name": "web"}]}})
-        .to_string();
-        let view: PodView<'_> = serde_json::from_str(&pod).unwrap();
+    /// What is said about a Pod with these annotations of the policy's.
+    fn answer(snapshot: &Snapshot, annotations: &[(&str, &str)]) -> Admission {
+        let mut pod = json!({"metadata": {"annotations": {"outrigger.dev/inject": "a"}}, "spec": {"containers": [{"name": "web"}]}});
+        for (name, value) in annotations {
+            pod["metadata"]["annotations"][format!("a.outrigger.dev/{name}")] = (*value).into();
+        }
+        let pod = pod.to_string();
+        let view: PodView<'_> = json::from_str(&pod).unwrap();
         let object = || serde_json::from_str(&pod).ok();
         let request = PodRequest {
             namespace: "shop",
             pod: &view,
             object: &object,
         };
-        match admit(snapshot, &request).verdict {
+        admit(snapshot, &request)
+    }
+
+    /// The patch for a Pod that sets the parameter to `level`.
+    fn patch(snapshot: &Snapshot, level: &str) -> String {
+        match answer(snapshot, &[("level", level)]).verdict {
             Verdict::Patched(patch) => String::from_utf8(patch).unwrap(),
             other => panic!("{other:?}"),
         }
@@ -56,8 +65,9 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         let policy = json!({"apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionPolicy", "metadata": {"name": "a"},
-            "spec": {"parameters": [{"name": "level", "type": "string", "default": "info"}],
-                "sidecars": [{"container": {"name": "helper", "image": "helper:1", "args": ["--level=${params.level}"]}}]}});
+            "spec": {"parameters": [{"name": "level", "type": "string", "default": "info"},
+                    {"name": "port", "type": "integer", "default": 1, "settableBy": ["Namespace"]}],
+                "sidecars": [{"container": {"name": "helper", "image": "helper:1", "args": ["--level=${params.level}", "--port=${params.port}"]}}]}});
         let policy = Arc::new(compile(&policy).unwrap());
         Snapshot::new(vec![policy], vec![Namespace::named("shop")], Settings::default())
     }
@@ -74,13 +84,47 @@ mod tests {
     }
 
     #[test]
+    fn who_gets_what_was_kept_is_told_the_same() {
+        let (plain, kept) = (snapshot(), Arc::<Kept>::default());
+        let keeping = snapshot().keeping(Arc::clone(&kept) as _);
+        let long = "x".repeat(20_000);
+        for (annotations, is_kept) in [
+            (&[("port", "7")][..], true),
+            (&[("level", "a"), ("port", "7")], true),
+            // What differs only in where one ends and the next begins.
+            (&[("level", "a P22:a.outrigger.dev/unknown1:b")], true),
+            (&[("level", "a"), ("unknown", "b")], true),
+            (&[("level", "a"), ("unknown", &long)], false),
+            (&[("level", &long)], false),
+        ] {
+            let (before, expected) = (
+                kept.0.read().unwrap().len(),
+                format!("{:?}", answer(&plain, annotations)),
+            );
+            for _ in 0..2 {
+                assert_eq!(format!("{:?}", answer(&keeping, annotations)), expected);
+            }
+            assert_eq!(
+                kept.0.read().unwrap().len() - before,
+                usize::from(is_kept),
+                "{annotations:?}"
+            );
+        }
+        let warned = answer(&keeping, &[("port", "7")]).warnings;
+        assert!(
+            warned.iter().any(|warning| warning.contains("a Pod may not set")),
+            "{warned:?}"
+        );
+    }
+
+    #[test]
     fn no_more_than_the_most_are_kept_and_the_latest_is_one_of_them() {
         let kept = Arc::<Kept>::default();
         let snapshot = snapshot().keeping(Arc::clone(&kept) as _);
         for level in 0..MOST + 3 {
             patch(&snapshot, &level.to_string());
             let kept = kept.0.read().unwrap();
-            assert!(kept.len() <= MOST && kept.keys().any(|key| key.contains(&format!("\"{level}\""))));
+            assert!(kept.len() <= MOST && kept.keys().any(|key| key.ends_with(&format!(":{level}"))));
         }
     }
 }

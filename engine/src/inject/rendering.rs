@@ -1,9 +1,7 @@
 //! What a policy comes to in one Pod: made in advance, remembered of one like it, or rendered now.
 
-use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::sync::Arc;
-
-use serde_json::Value;
 
 use super::answer::Failure;
 use crate::compile::{Body, CompiledPolicy};
@@ -15,6 +13,9 @@ use crate::snapshot::{Namespace, Snapshot};
 
 /// Of a rendering that failed, what may be told: the message may quote a value.
 const NOT_RENDERED: &str = "it cannot be rendered for this Pod";
+
+/// Bytes of what a rendering is kept by: whoever creates Pods can write it.
+const LONGEST_KEY: usize = 16 * 1024;
 
 /// Renders policies for one Pod.
 pub(super) struct Renderer<'a> {
@@ -32,8 +33,13 @@ impl<'a> Renderer<'a> {
         scope: &dyn Fn(&Uses) -> Result<Scope<'s>, String>,
         warn: &mut dyn FnMut(String),
     ) -> Result<MaybeOwned<'p>, Failure> {
-        if let Some(rendered) = body.in_advance().filter(|_| !self.sets_parameters(policy.name())) {
+        if let Some(rendered) = body.in_advance().filter(|_| self.settings(policy).next().is_none()) {
             return Ok(MaybeOwned::InAdvance(rendered));
+        }
+        let key = self.key(policy).filter(|_| !body.uses().reads_the_pod());
+        if let Some(known) = key.as_deref().and_then(|key| self.snapshot.recall(key)) {
+            known.warnings.iter().for_each(|warning| warn(warning.clone()));
+            return Ok(MaybeOwned::Shared(known.rendered));
         }
         let of_namespace = |key: &str| self.namespace.annotations.get(key).map(String::as_str);
         let values = params::resolve(policy.name(), &body.parameters, of_namespace, |key| {
@@ -41,34 +47,43 @@ impl<'a> Renderer<'a> {
         });
         let values = values.map_err(Failure::bad_value)?;
         values.warnings().iter().for_each(|warning| warn(warning.clone()));
-        let key = (!body.uses().reads_the_pod()).then(|| rendering_key(policy, values.map()));
-        if let Some(known) = key.as_deref().and_then(|key| self.snapshot.recall(key)) {
-            return Ok(MaybeOwned::Shared(known.0));
-        }
         let scope = scope(body.uses()).map_err(|message| Failure::new(message).told_as(NOT_RENDERED))?;
         let rendered = body.render(policy.name(), &scope.params(values.map()));
         let rendered = rendered
             .map_err(|error| Failure::new(format!("{}: {}", error.path, error.message)).told_as(NOT_RENDERED))?;
-        let rendering = Rendering(Arc::new(rendered));
+        let rendering = Rendering {
+            rendered: Arc::new(rendered),
+            warnings: values.warnings().into(),
+        };
         if let Some(key) = key {
             self.snapshot.keep(key, &rendering);
         }
-        Ok(MaybeOwned::Shared(rendering.0))
+        Ok(MaybeOwned::Shared(rendering.rendered))
     }
 
-    /// Whether any annotation could set a parameter of the policy.
-    fn sets_parameters(&self, policy: &str) -> bool {
+    /// The annotations that could set parameters of the policy: the Pod's, and the namespace's.
+    fn settings(&self, policy: &CompiledPolicy) -> impl Iterator<Item = (char, &str, &str)> {
         let is_for = |key: &str| {
-            key.strip_prefix(policy)
+            key.strip_prefix(policy.name())
                 .and_then(|rest| rest.strip_prefix(".outrigger.dev/"))
                 .is_some()
         };
-        self.pod.annotations().any(|(key, _)| is_for(key)) || self.namespace.annotations.keys().any(|key| is_for(key))
+        let of_pod = self.pod.annotations().map(|(key, value)| ('P', key, value));
+        let of_namespace = self.namespace.annotations.iter();
+        let of_namespace = of_namespace.map(|(key, value)| ('N', key.as_str(), value.as_str()));
+        of_pod.chain(of_namespace).filter(move |(_, key, _)| is_for(key))
     }
-}
 
-/// What a rendering depends on that reads nothing of the Pod.
-fn rendering_key(policy: &CompiledPolicy, values: &BTreeMap<String, Value>) -> String {
-    let values = serde_json::to_string(values).unwrap_or_default();
-    format!("{} {values}", policy.id())
+    /// All that a rendering depends on that reads nothing of the Pod; `None` where that is too long to be kept.
+    fn key(&self, policy: &CompiledPolicy) -> Option<String> {
+        let mut whole = policy.id().to_string();
+        for (owner, key, value) in self.settings(policy) {
+            if whole.len() + key.len() + value.len() > LONGEST_KEY {
+                return None;
+            }
+            // With its length, as anything may be in it.
+            let _ = write!(whole, " {owner}{}:{key}{}:{value}", key.len(), value.len());
+        }
+        Some(whole)
+    }
 }

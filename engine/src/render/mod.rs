@@ -106,7 +106,11 @@ impl Rendered {
 
 /// What a policy comes to with certain parameters. See [`Renderings`].
 #[derive(Debug, Clone)]
-pub struct Rendering(pub(crate) Arc<Rendered>);
+pub struct Rendering {
+    pub(crate) rendered: Arc<Rendered>,
+    /// What there is to warn about where it holds.
+    pub(crate) warnings: Arc<[String]>,
+}
 
 /// Renderings of earlier Pods, for Pods with the same parameters: a workload makes many alike.
 ///
