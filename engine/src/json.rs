@@ -283,6 +283,7 @@ fn container_end(text: &[u8]) -> Option<usize> {
 }
 
 /// Where in a block these bytes are, a bit each.
+#[derive(Default)]
 struct Marks {
     quotes: u64,
     backslashes: u64,
@@ -292,23 +293,18 @@ struct Marks {
 
 impl Marks {
     fn of(block: &[u8; BLOCK]) -> Marks {
-        let lanes = [0, 1, 2, 3].map(|index| {
-            let mut lanes = [0; LANES];
-            lanes.copy_from_slice(&block[index * LANES..][..LANES]);
-            u8x16::new(lanes)
-        });
-        let marks = |of: &dyn Fn(u8x16) -> u8x16| {
-            let [a, b, c, d] = lanes.map(|lanes| u64::from(of(lanes).to_bitmask()));
-            a | b << 16 | c << 32 | d << 48
-        };
-        // `[` and `{` differ in one bit, and so do `]` and `}`.
-        let bracket = |lanes: u8x16, bracket: u8| (lanes | u8x16::splat(0x20)).simd_eq(u8x16::splat(bracket));
-        Marks {
-            quotes: marks(&|lanes| lanes.simd_eq(u8x16::splat(b'"'))),
-            backslashes: marks(&|lanes| lanes.simd_eq(u8x16::splat(b'\\'))),
-            opening: marks(&|lanes| bracket(lanes, b'{')),
-            closing: marks(&|lanes| bracket(lanes, b'}')),
+        let mut marks = Marks::default();
+        for (index, lanes) in block.as_chunks::<LANES>().0.iter().enumerate() {
+            let lanes = u8x16::new(*lanes);
+            let at = |found: u8x16| u64::from(found.to_bitmask()) << (index * LANES);
+            marks.quotes |= at(lanes.simd_eq(u8x16::splat(b'"')));
+            marks.backslashes |= at(lanes.simd_eq(u8x16::splat(b'\\')));
+            // `[` and `{` differ in one bit, and so do `]` and `}`.
+            let brackets = lanes | u8x16::splat(0x20);
+            marks.opening |= at(brackets.simd_eq(u8x16::splat(b'{')));
+            marks.closing |= at(brackets.simd_eq(u8x16::splat(b'}')));
         }
+        marks
     }
 }
 
