@@ -50,14 +50,10 @@ impl<'de> Reader<'de> {
         }
     }
 
-    fn byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
     /// The next byte that is not white space; it is not read yet.
     fn peek(&mut self) -> Option<u8> {
         loop {
-            let byte = self.byte()?;
+            let byte = *self.text.as_bytes().get(self.at)?;
             if !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
                 return Some(byte);
             }
@@ -212,6 +208,13 @@ impl<'de> Reader<'de> {
         }
         *is_first = false;
         Ok(true)
+    }
+
+    fn visit_string<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+        match self.string()? {
+            Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
+            Cow::Owned(text) => visitor.visit_string(text),
+        }
     }
 
     fn map<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
@@ -400,10 +403,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.peek() {
-            Some(b'"') => match self.string()? {
-                Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
-                Cow::Owned(text) => visitor.visit_string(text),
-            },
+            Some(b'"') => self.visit_string(visitor),
             Some(b'{') => self.map(visitor),
             Some(b'[') => self.seq(visitor),
             _ => self.delegated()?.deserialize_any(visitor),
@@ -426,10 +426,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.peek() {
-            Some(b'"') => match self.string()? {
-                Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
-                Cow::Owned(text) => visitor.visit_string(text),
-            },
+            Some(b'"') => self.visit_string(visitor),
             _ => self.delegated()?.deserialize_str(visitor),
         }
     }

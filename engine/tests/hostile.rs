@@ -100,6 +100,7 @@ fn row_18_json_that_is_not_json_is_an_error() {
     ] {
         assert!(!survives(&snapshot, text), "{text}");
     }
+    assert!(serde_json::from_slice::<PodView<'_>>(b"{\"metadata\":{\"name\":\"\xff\"}}").is_err());
 }
 
 /// The spec is read for those Pods only that get something.

@@ -91,8 +91,8 @@ mod tests {
         for (annotations, is_kept) in [
             (&[("port", "7")][..], true),
             (&[("level", "a"), ("port", "7")], true),
-            // What differs only in where one ends and the next begins.
-            (&[("level", "a P22:a.outrigger.dev/unknown1:b")], true),
+            // Without their lengths the next two would be kept as one.
+            (&[("level", "a P:a.outrigger.dev/unknown:b")], true),
             (&[("level", "a"), ("unknown", "b")], true),
             (&[("level", "a"), ("unknown", &long)], false),
             (&[("level", &long)], false),

@@ -36,7 +36,10 @@ impl<'a> Renderer<'a> {
         if let Some(rendered) = body.in_advance().filter(|_| self.settings(policy).next().is_none()) {
             return Ok(MaybeOwned::InAdvance(rendered));
         }
-        let key = self.key(policy).filter(|_| !body.uses().reads_the_pod());
+        let key = match body.uses().reads_the_pod() {
+            true => None,
+            false => self.key(policy),
+        };
         if let Some(known) = key.as_deref().and_then(|key| self.snapshot.recall(key)) {
             known.warnings.iter().for_each(|warning| warn(warning.clone()));
             return Ok(MaybeOwned::Shared(known.rendered));

@@ -180,6 +180,22 @@ fn strings_end_where_they_end() {
 }
 
 #[test]
+fn what_is_passed_over_may_be_anything_that_ends() {
+    for text in [r#"{"a" 1 tru}"#, r#"["\q", ,]"#, "[1}", "[\u{1}]"] {
+        let whole = format!(r#"{{"skipped": {text}, "read": 1}}"#);
+        #[derive(Debug, serde::Deserialize)]
+        struct Whole {
+            read: u8,
+        }
+        assert_eq!(from_str::<Whole>(&whole).unwrap().read, 1, "{text}");
+        assert!(from_str::<Value>(&whole).is_err(), "{text}");
+    }
+    for text in ["[", r#"{"a": "}"#, r#"["\"]"#, "[[]", "]", "tru", r#""\q""#, "01", ""] {
+        assert!(from_str::<IgnoredAny>(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn an_error_says_where_it_was_found() {
     for (text, expected) in [
         ("{\n  \"a\": tru\n}", "expected ident at line 2 column 7"),
