@@ -172,7 +172,7 @@ async fn upgrade(node: &Node, shell: &Shell) {
     let images = "kubectl get pods --namespace outrigger-system --output jsonpath={.items[*].spec.containers[*].image}";
     shell.until(images, |images| !images.is_empty() && !images.contains(EARLIER));
     stream.flows().await;
-    let created = stream.end().await.flawless(90, String::new);
+    let created = stream.end().await.flawless(60, String::new);
     say(&format!(
         "upgraded from {EARLIER}: {created} Pods created meanwhile, none without its helper"
     ));

@@ -36,7 +36,7 @@ async fn row_45_certificate_and_authority_are_renewed_under_load_without_a_lost_
     };
     stage.wait_for("end of the former authority", retired).await;
     sleep(Duration::from_secs(2)).await;
-    let created = stream.end().await.flawless(100, || stage.logs());
+    let created = stream.end().await.flawless(101, || stage.logs());
     let renewals = stage.metric("outrigger_reloads_total").await;
     println!("{created} Pods created; {renewals} reloads");
 }
@@ -236,7 +236,7 @@ async fn mounted_late(name: &str, leader_first: bool) {
         .wait_for("end of the former authority", async || !trusts(&old.0).await)
         .await;
     sleep(Duration::from_secs(2)).await;
-    let created = stream.end().await.flawless(100, || stage.logs());
+    let created = stream.end().await.flawless(101, || stage.logs());
     println!("{created} Pods created");
 }
 

@@ -43,6 +43,11 @@ impl Answer {
         self.status == 201 && containers.any(|one| one["name"] == container)
     }
 
+    /// Whether it is a Pod that has just been created, whose first init container has this name.
+    pub fn created_with_first(&self, container: &str) -> bool {
+        self.status == 201 && self.body["spec"]["initContainers"][0]["name"] == container
+    }
+
     pub(crate) async fn to(client: &Client, method: &str, path: &str, body: Option<&Value>) -> kube::Result<Answer> {
         Answer::with_media(client, "application/json", method, path, body).await
     }

@@ -15,7 +15,7 @@ pub struct Plan {
     pub path: String,
     /// Sent in turn.
     pub pods: Vec<Value>,
-    /// The container that each of them must have when it is there.
+    /// The container that each of them must have when it is there, before all others.
     pub helper: String,
     /// How many send at once, over connections of their own.
     pub clients: usize,
@@ -48,6 +48,8 @@ pub struct Tally {
 pub struct Lost {
     /// When its creation was asked for.
     pub asked: Instant,
+    /// When the answer came.
+    pub answered: Instant,
     /// Which of [`Plan::pods`].
     pub pod: usize,
     /// HTTP status of the answer.
@@ -83,9 +85,10 @@ impl Stream {
                     let asked = Instant::now();
                     let answer = Namespace::send(&client, "POST", &plan.path, Some(body)).await;
                     sent.fetch_add(1, Ordering::Relaxed);
-                    if !answer.created_with(&plan.helper) {
+                    if !answer.created_with_first(&plan.helper) {
                         lost.push(Lost {
                             asked,
+                            answered: Instant::now(),
                             pod,
                             status: answer.status,
                             message: answer.message().to_owned(),
