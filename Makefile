@@ -34,6 +34,8 @@ tools:
 	    $(TARGET)/tools/bin/pip install --quiet --require-hashes --requirement tests/programs/hadolint.txt; }
 	@[ -x $(TARGET)/tools/bin/cargo-auditable ] || \
 	    cargo install --quiet --locked --debug --root $(TARGET)/tools cargo-auditable@$(AUDITABLE)
+	@benches/guided.sh 2>/dev/null || rustup component add llvm-tools || \
+	    apt-get install -qq --yes llvm-$$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 	@command -v go >/dev/null || { echo "install Go $(GO_NEEDED) or later: https://go.dev/dl/" >&2; exit 2; }
 
 # A Kubernetes on this machine with Outrigger and its examples: examples/README.md.
@@ -64,7 +66,8 @@ check:
 	cargo deny --all-features check
 
 bench:
-	cargo bench --locked --workspace --bench engine --bench admission --bench gather --bench work --bench idle
+	cargo bench --locked --workspace --bench engine --bench gather --bench work --bench idle
+	benches/guided.sh cargo bench --locked --bench admission
 
 # Tries other injectors beside Outrigger: tests/comparison/README.md. Builds them with Go, which takes minutes the first time.
 COMPARISON := $(TARGET)/comparison

@@ -15,6 +15,10 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use std::{io::IsTerminal, path::PathBuf, time::Duration};
 
+/// As in `outrigger`, for the webhook that it is compared with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Debug, Parser)]
 struct Args {
     /// Every scenario for a moment: shows that all of it works, and measures nothing

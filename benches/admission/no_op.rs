@@ -15,8 +15,9 @@ use outrigger::{
 };
 use serde::Deserialize;
 use std::{path::PathBuf, sync::Arc};
+use tokio::signal::unix::{SignalKind, signal};
 
-/// Serves until the process is killed, and says where on stderr.
+/// Serves until SIGTERM, and says where on stderr.
 pub fn serve(directory: PathBuf) -> Result<()> {
     let origin = Origin::Own {
         directory,
@@ -40,7 +41,12 @@ pub fn serve(directory: PathBuf) -> Result<()> {
             Handle::new(),
         );
         // On a worker, as the real one: the thread of `block_on` is none.
-        tokio::spawn(serving).await.context("failed to serve")?
+        let serving = tokio::spawn(serving);
+        let mut terminate = signal(SignalKind::terminate()).context("failed to listen for signals")?;
+        tokio::select! {
+            served = serving => served.context("failed to serve")?,
+            _ = terminate.recv() => Ok(()),
+        }
     })
 }
 

@@ -89,8 +89,19 @@ impl Comparison {
     }
 }
 
+/// Whether this was built by `benches/guided.sh`.
+fn is_guided() -> bool {
+    option_env!("RUSTFLAGS").is_some_and(|flags| flags.contains("-Cprofile-use="))
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !is_guided() {
+            writeln!(
+                f,
+                "not guided by a profile, as the images are: benches/guided.sh cargo bench --bench admission\n"
+            )?;
+        }
         for comparison in &self.comparisons {
             writeln!(f, "{comparison}")?;
         }
@@ -152,7 +163,7 @@ impl Report {
             let [first, next] = [&starts.first, &starts.next].map(|times| median(times.iter().copied()).0);
             json!({"firstMilliseconds": first, "nextMilliseconds": next})
         });
-        json!({"scenarios": comparisons, "start": start})
+        json!({"guided": is_guided(), "scenarios": comparisons, "start": start})
     }
 }
 

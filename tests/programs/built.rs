@@ -5,7 +5,7 @@
 //! begins with Debian is left to [`image`](crate::image). That takes minutes the first time; so it is done on demand only.
 use crate::image::Dockerfile;
 use crate::machine::{eventually, free_ports, is_root, program};
-use outrigger_harness::cargo::cargo;
+use outrigger_harness::cargo::{cargo, untold};
 use outrigger_harness::demand::{everything_is_demanded, say};
 use outrigger_harness::keeper::{Kept, Program};
 use outrigger_harness::rundir::{target, workspace};
@@ -16,7 +16,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -53,27 +53,34 @@ pub fn builder() -> Option<Builder> {
     })
 }
 
-/// The programs that the Dockerfile's first stage builds, for the machine that this is; without optimisation.
+/// The programs that the Dockerfile's first stage builds, by its commands, for the machine that this is; without optimisation.
 fn link_statically() -> PathBuf {
     let host = &host();
     let directory = target().join("image");
-    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", host.to_uppercase().replace('-', "_"));
-    let file = Dockerfile::read();
-    let packages = file.stage("build").cargo_packages();
-    let mut cargo = cargo();
-    cargo.env("PATH", with_tools());
-    cargo.args(["auditable", "build", "--locked", "--quiet", "--target", host]);
-    cargo.args(packages.iter().flat_map(|package| ["--package", package]));
-    cargo
-        .env("CARGO_TARGET_DIR", &directory)
-        .env(flags, "-Ctarget-feature=+crt-static");
-    cargo.env("CARGO_PROFILE_DEV_DEBUG", "false").env_remove("RUSTFLAGS");
-    say("the programs of the images are linked: minutes the first time; kept under target/");
-    assert!(cargo.status().unwrap().success());
     let out = directory.join("context/out");
     fs::create_dir_all(&out).unwrap();
-    for package in &packages {
-        fs::copy(directory.join(host).join("debug").join(package), out.join(package)).unwrap();
+    say("the programs of the images are linked: minutes the first time; kept under target/");
+    for build in Dockerfile::read().stage("build").builds() {
+        let words = build
+            .words
+            .iter()
+            .map(|word| if *word == "dist" { "dev" } else { word });
+        let mut command = Command::new("env");
+        untold(command.args(words).arg("--quiet").current_dir(workspace()));
+        let path = [busybox(&directory), target().join("tools/bin")];
+        command
+            .env("PATH", before_others(path))
+            .env("CARGO_TARGET_DIR", &directory);
+        command
+            .env("CARGO_BUILD_TARGET", host)
+            .env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
+        command.env("CARGO_PROFILE_DEV_DEBUG", "false");
+        assert!(command.status().unwrap().success(), "{:?}", build.words);
+        fs::copy(
+            directory.join(host).join("debug").join(build.package),
+            out.join(build.package),
+        )
+        .unwrap();
     }
     directory.join("context")
 }
@@ -86,10 +93,22 @@ fn host() -> String {
     host.unwrap().to_owned()
 }
 
-/// Where programs are looked for, those first that `make tools` installs.
-fn with_tools() -> OsString {
+/// Where programs are looked for, in these folders first.
+fn before_others(folders: [PathBuf; 2]) -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::join_paths([target().join("tools/bin")].into_iter().chain(env::split_paths(&path))).unwrap()
+    env::join_paths(folders.into_iter().chain(env::split_paths(&path))).unwrap()
+}
+
+/// A folder with what a script calls as it is in Alpine, where busybox is all of it.
+fn busybox(directory: &Path) -> PathBuf {
+    let folder = directory.join("busybox");
+    fs::create_dir_all(&folder).unwrap();
+    let busybox = program("busybox", "busybox-static").unwrap();
+    for applet in "cat dirname env find grep head ls mkdir mktemp rm sed sh sleep tr".split(' ') {
+        let _ = fs::remove_file(folder.join(applet));
+        symlink(&busybox, folder.join(applet)).unwrap();
+    }
+    folder
 }
 
 impl Builder {
@@ -300,8 +319,8 @@ fn crates(package: &str) -> Crates {
 #[test]
 fn row_57_the_programs_of_the_images_hold_the_list_of_what_they_are_built_of() {
     let Some(builder) = builder() else { return };
-    for package in Dockerfile::read().stage("build").cargo_packages() {
-        assert_holds_its_list(&builder.built.join("out").join(package), package);
+    for build in Dockerfile::read().stage("build").builds() {
+        assert_holds_its_list(&builder.built.join("out").join(build.package), build.package);
     }
 }
 

@@ -24,6 +24,21 @@ pub struct Stage {
     pub stop_signal: Option<String>,
 }
 
+/// A command by which Cargo builds a program for an image.
+pub struct Build<'a> {
+    pub words: Vec<&'a str>,
+    /// What it builds, and the name of the program.
+    pub package: &'a str,
+}
+
+impl<'a> Build<'a> {
+    fn new(words: Vec<&'a str>) -> Build<'a> {
+        let named = words.windows(2).find(|pair| pair[0] == "--package");
+        let package = named.expect("a package is named")[1];
+        Build { words, package }
+    }
+}
+
 struct Copied {
     /// A stage; none: the sources.
     from: Option<String>,
@@ -111,19 +126,30 @@ impl Stage {
         self.copies.iter().map(|copied| copied.to.as_str())
     }
 
-    /// The packages that it has Cargo build.
-    pub fn cargo_packages(&self) -> Vec<&str> {
-        let words: Vec<&str> = self.runs.iter().flat_map(|run| run.split_whitespace()).collect();
-        let named = words.windows(2).filter(|pair| pair[0] == "--package");
-        named.map(|pair| pair[1]).collect()
+    /// The commands by which Cargo builds its programs.
+    pub fn builds(&self) -> Vec<Build<'_>> {
+        let builds = self.commands().filter(|words| words.contains(&"build"));
+        builds.map(Build::new).collect()
     }
 
     /// The Debian packages that it installs.
     fn packages(&self) -> Vec<&str> {
-        let installs = self.runs.iter().flat_map(|run| run.split("&&"));
-        let installs = installs.filter_map(|command| command.split_once("apt-get install"));
-        let words = installs.flat_map(|(_, words)| words.split_whitespace());
-        words.filter(|word| !word.starts_with('-') && *word != "\\").collect()
+        let installs = self.commands().filter_map(|words| match &words[..] {
+            ["apt-get", "install", packages @ ..] => Some(packages.to_vec()),
+            _ => None,
+        });
+        installs.flatten().filter(|word| !word.starts_with('-')).collect()
+    }
+
+    /// Each command that it runs, by words.
+    fn commands(&self) -> impl Iterator<Item = Vec<&str>> {
+        let commands = self.runs.iter().flat_map(|run| run.split("&&"));
+        commands.map(|command| {
+            let words = command.split_whitespace();
+            words
+                .filter(|word| *word != "\\" && !word.starts_with("--mount="))
+                .collect()
+        })
     }
 }
 
@@ -219,19 +245,18 @@ fn what_is_copied_is_in_the_sources_or_built_before() {
                             .iter()
                             .find(|earlier| earlier.name == *from)
                             .unwrap_or_else(|| panic!("{from}"));
-                        // `install --target-directory /out target/dist/PROGRAM`
                         let program = source.strip_prefix("/out/").unwrap();
+                        let build = built.builds().into_iter().find(|build| build.package == program);
+                        // What is built twice is for a target that is named.
+                        let folder = match build.expect(program).words[0] {
+                            "cargo" => "target/dist",
+                            _ => "target/*-linux-musl/dist",
+                        };
+                        let copied = built
+                            .commands()
+                            .find(|words| words.first() == Some(&"cp") && words.last() == Some(&"/out"));
                         assert!(
-                            built
-                                .runs
-                                .iter()
-                                .any(|run| run.contains("/out") && run.contains(&format!("target/dist/{program}")))
-                        );
-                        assert!(
-                            built
-                                .runs
-                                .iter()
-                                .any(|run| run.contains(&format!("--package {program}"))),
+                            copied.unwrap().contains(&format!("{folder}/{program}").as_str()),
                             "{program}"
                         );
                     }

@@ -100,22 +100,30 @@ pub(crate) struct Additions<'c> {
 }
 
 impl<'c> Additions<'c> {
-    fn append(&mut self, mut other: Additions<'c>) {
-        self.ports.append(&mut other.ports);
-        self.volumes.append(&mut other.volumes);
+    fn append(&mut self, other: Additions<'c>) {
+        append(&mut self.ports, other.ports);
+        append(&mut self.volumes, other.volumes);
         append_lists(&mut self.env, other.env);
         append_lists(&mut self.mounts, other.mounts);
-        self.labels.append(&mut other.labels);
-        self.annotations.append(&mut other.annotations);
-        self.image_pull_secrets.append(&mut other.image_pull_secrets);
-        self.host_aliases.append(&mut other.host_aliases);
+        append(&mut self.labels, other.labels);
+        append(&mut self.annotations, other.annotations);
+        append(&mut self.image_pull_secrets, other.image_pull_secrets);
+        append(&mut self.host_aliases, other.host_aliases);
         self.share_process_namespace |= other.share_process_namespace;
     }
 }
 
+/// Most Pods get one policy: there is nothing to append to.
+fn append<T>(items: &mut Vec<T>, mut more: Vec<T>) {
+    match items.is_empty() {
+        true => *items = more,
+        false => items.append(&mut more),
+    }
+}
+
 fn append_lists<T>(lists: &mut BTreeMap<Slot, Vec<T>>, more: BTreeMap<Slot, Vec<T>>) {
-    for (slot, mut items) in more {
-        lists.entry(slot).or_default().append(&mut items);
+    for (slot, items) in more {
+        append(lists.entry(slot).or_default(), items);
     }
 }
 

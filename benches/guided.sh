@@ -1,0 +1,76 @@
+#!/usr/bin/env sh
+# A build guided by a profile. What the command builds is built with counters in it first, asked what an API server asks, and built
+# again for what it was seen to do: a call has less code to fetch, and less of the program is in memory.
+#
+#   benches/guided.sh cargo build --locked --profile dist --package outrigger
+#   benches/guided.sh cargo bench --locked --bench admission
+#
+# Programs come to a folder of the target, target/x86_64-unknown-linux-gnu/dist/ and the like. The profile is that of the last time;
+# what has not changed since is not built anew for it.
+#
+# Needs curl, and the llvm-profdata of rustc's LLVM: `rustup component add llvm-tools`. Without a command it only says whether they are
+# there.
+set -eu
+cd "$(dirname "$0")/.."
+
+host=$(rustc -vV | sed -n 's/^host: //p')
+machine=${CARGO_BUILD_TARGET:-$host}
+llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+target=$(mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd)
+counting=$target/counting
+profile=$counting/profile
+fail() { echo "$0: $*" >&2; exit 1; }
+
+merge=$(rustc --print sysroot)/lib/rustlib/$host/bin/llvm-profdata
+[ -x "$merge" ] || merge=$(command -v "llvm-profdata-$llvm") ||
+    fail "llvm-profdata of LLVM $llvm is missing; install it: rustup component add llvm-tools"
+command -v curl >/dev/null || fail "curl is missing; install it"
+[ $# -gt 0 ] || exit 0
+
+# Only what is built for the machine gets the flags, not what only builds it.
+export CARGO_BUILD_TARGET="$machine"
+own=${RUSTFLAGS:-}
+# What the command would run, it only builds the first time.
+runner=CARGO_TARGET_$(echo "$machine" | tr 'a-z-' 'A-Z_')_RUNNER
+env "CARGO_TARGET_DIR=$counting" "RUSTFLAGS=$own -Cprofile-generate=$profile" "$runner=true" "$@"
+
+server=
+asked=$(mktemp -d)
+trap '[ -z "$server" ] || kill "$server" || true; rm -rf "$asked"' EXIT
+rm -rf "$profile"
+asks='"outrigger.dev/inject":"log-saver"'
+change() { sed "s|$asks,|$1|" tests/fixtures/review.json >"$asked/$2.json"; }
+grep -q "$asks," tests/fixtures/review.json || fail "the Pod of tests/fixtures/review.json asks for no log-saver"
+change "" nothing
+change "$asks," log-saver
+change "$asks,\"log-saver.outrigger.dev/path\":\"/var/log/nginx\"," parameter
+change '"outrigger.dev/inject":"log-saver, memcached, nginx-metrics","memcached.outrigger.dev/servers":"a:11211, b:11211",' several
+
+# Starts a server, asks it for a while over connections that stay open, and ends it: then it writes what it counted.
+ask() {
+    name=$1; shift
+    LLVM_PROFILE_FILE=$profile/$name-%p.profraw "$@" 2>"$asked/log" &
+    server=$!
+    until at=$(sed -n 's/.*listen=[^ ]*:\([0-9]*\).*/\1/p' "$asked/log" | head -n 1) && [ -n "$at" ]; do
+        kill -0 "$server" 2>/dev/null || fail "$name ended: $(cat "$asked/log")"
+        sleep 0.1
+    done
+    for review in nothing log-saver parameter several; do
+        curl --silent --show-error --fail --noproxy localhost --cacert "$asked/certs/ca.crt" --header 'content-type: application/json' \
+            --data-binary "@$asked/$review.json" --output "$asked/$review.answer" "https://localhost:$at/mutate?timeout=5s&call=[1-2000]"
+    done
+    kill "$server"
+    wait "$server" || true
+    server=
+    [ -n "$(find "$profile" -name "$name-*.profraw")" ] || fail "$name wrote no profile"
+}
+
+newest() { find "$counting/$machine" -maxdepth 3 -type f -name "$1" -perm -100 -exec ls -t {} + | head -n 1; }
+ask outrigger "$(newest outrigger)" serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --certs "$asked/certs" --policies policies
+grep -q '"patch":' "$asked/several.answer" || fail "nothing was injected: $(cat "$asked/several.answer")"
+# What a benchmark compares it with.
+beside=$(newest 'admission-*')
+[ -z "$beside" ] || ask beside "$beside" --serve-no-op "$asked/certs"
+
+"$merge" merge --sparse --output "$profile/merged.profdata" "$profile"/*.profraw
+env "CARGO_TARGET_DIR=$target" "RUSTFLAGS=$own -Cprofile-use=$profile/merged.profdata" "$@"
