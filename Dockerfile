@@ -23,7 +23,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     benches/guided.sh cargo auditable build --locked --profile dist --package outrigger \
     && cargo auditable build --locked --profile dist --package outrigger-runtime \
     && mkdir /out \
-    && cp target/*-linux-musl/dist/outrigger target/dist/outrigger-runtime /out
+    && cp "target/$(rustc --print host-tuple)/dist/outrigger" target/dist/outrigger-runtime /out
 
 # The webhook. The bundled policies lie beside it, for `serve --policies /policies`.
 FROM scratch AS outrigger

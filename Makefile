@@ -9,10 +9,10 @@ GO_NEEDED := 1.26
 # As in the Dockerfile.
 AUDITABLE := 0.7.7
 
-.PHONY: test tools check bench compare demo demo-down
+.PHONY: test tools profdata check bench compare demo demo-down
 
 # With another version of Kubernetes: make test KUBERNETES=v1.36.3
-test: tools
+test: tools profdata
 	OUTRIGGER_TEST_DEMAND=all OUTRIGGER_TEST_KUBERNETES=$(KUBERNETES) cargo test --workspace --locked
 
 # Installs the Debian packages that are missing, where that may be, without starting their services; says what else is missing.
@@ -34,9 +34,14 @@ tools:
 	    $(TARGET)/tools/bin/pip install --quiet --require-hashes --requirement tests/programs/hadolint.txt; }
 	@[ -x $(TARGET)/tools/bin/cargo-auditable ] || \
 	    cargo install --quiet --locked --debug --root $(TARGET)/tools cargo-auditable@$(AUDITABLE)
-	@benches/guided.sh 2>/dev/null || rustup component add llvm-tools || \
-	    apt-get install -qq --yes llvm-$$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 	@command -v go >/dev/null || { echo "install Go $(GO_NEEDED) or later: https://go.dev/dl/" >&2; exit 2; }
+
+# What a build guided by a profile needs, for the images and for the benchmark: benches/guided.sh. Without rustup it is Debian's, if that
+# has the LLVM of rustc.
+profdata:
+	@benches/guided.sh 2>/dev/null || rustup component add llvm-tools || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes llvm-$$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p'); } || true
+	@benches/guided.sh
 
 # A Kubernetes on this machine with Outrigger and its examples: examples/README.md.
 NODE := $(TARGET)/node
@@ -65,7 +70,7 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 	cargo deny --all-features check
 
-bench:
+bench: profdata
 	cargo bench --locked --workspace --bench engine --bench gather --bench work --bench idle
 	benches/guided.sh cargo bench --locked --bench admission
 
