@@ -74,7 +74,9 @@ fn link_statically() -> PathBuf {
         command
             .env("CARGO_BUILD_TARGET", host)
             .env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
-        command.env("CARGO_PROFILE_DEV_DEBUG", "false");
+        command
+            .env("CARGO_PROFILE_DEV_DEBUG", "false")
+            .env("CARGO_INCREMENTAL", "0");
         assert!(command.status().unwrap().success(), "{:?}", build.words);
         fs::copy(
             directory.join(host).join("debug").join(build.package),
