@@ -194,7 +194,6 @@ impl Limits {
                 _room: room,
             });
         }
-        // What is announced is a claim: memory goes to what has come.
         let largest = announced.unwrap_or(self.body);
         let mut bytes = Vec::with_capacity(largest.min(FREE));
         let mut piece = Some(first);
@@ -203,8 +202,13 @@ impl Limits {
             if length > self.body {
                 return Err(Rejection::TooLarge(self.body));
             }
-            let held = self.grow(&mut room, length, largest)?;
-            bytes.reserve_exact(held.min(largest).saturating_sub(bytes.len()));
+            self.grow(&mut room, length, largest)?;
+            if length > bytes.capacity() {
+                // In one piece, so that nothing is copied as the body grows. What is announced is a claim, but memory that
+                // nothing was written to is none yet.
+                let rest = largest.max(length) - bytes.len();
+                bytes.try_reserve_exact(rest).map_err(|_| Rejection::Busy)?;
+            }
             bytes.extend_from_slice(&more);
             piece = next(body).await?;
         }
@@ -222,20 +226,18 @@ impl Limits {
             .map_err(|_| Rejection::Busy)
     }
 
-    /// Sees to it that there is room for `length` bytes, and returns for how many there is. Room doubles, up to `largest`,
-    /// so that a body is copied few times as it grows.
-    fn grow(&self, room: &mut Option<OwnedSemaphorePermit>, length: usize, largest: usize) -> Result<usize, Rejection> {
+    /// Sees to it that there is room for `length` bytes. Room doubles, up to `largest`, so that it is asked for few times.
+    fn grow(&self, room: &mut Option<OwnedSemaphorePermit>, length: usize, largest: usize) -> Result<(), Rejection> {
         let held = FREE + room.as_ref().map_or(0, |room| room.num_permits() * SLOT);
         if length <= held {
-            return Ok(held);
+            return Ok(());
         }
         let more = self.take((2 * held).min(largest).max(length) - held)?;
-        let taken = more.num_permits() * SLOT;
         match room {
             Some(room) => room.merge(more),
             None => *room = Some(more),
         }
-        Ok(held + taken)
+        Ok(())
     }
 }
 
