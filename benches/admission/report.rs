@@ -99,7 +99,7 @@ impl fmt::Display for Report {
         if !is_guided() {
             writeln!(
                 f,
-                "not guided by a profile, as the images are: benches/guided.sh cargo bench --bench admission\n"
+                "not guided by a profile, as the images' webhook is: benches/guided.sh cargo bench --bench admission\n"
             )?;
         }
         for comparison in &self.comparisons {

@@ -106,7 +106,7 @@ fn busybox(directory: &Path) -> PathBuf {
     let folder = directory.join("busybox");
     fs::create_dir_all(&folder).unwrap();
     let busybox = program("busybox", "busybox-static").unwrap();
-    for applet in "cat dirname env find grep head ls mkdir mktemp rm sed sh sleep tr".split(' ') {
+    for applet in "cat dirname env find grep head mkdir mktemp rm sed sh sleep tr".split(' ') {
         let _ = fs::remove_file(folder.join(applet));
         symlink(&busybox, folder.join(applet)).unwrap();
     }
