@@ -34,21 +34,17 @@ pub(crate) struct Wishes<'a> {
 /// A message that says what to write.
 pub(crate) fn parse(value: &str) -> Result<Wishes<'_>, String> {
     let mut wishes = Wishes::default();
-    let terms: Vec<&str> = value
-        .split(',')
-        .map(str::trim)
-        .filter(|term| !term.is_empty())
-        .collect();
-    if terms.len() > MAX_TERMS {
-        let count = terms.len();
+    let terms = || value.split(',').map(str::trim).filter(|term| !term.is_empty());
+    let count = terms().count();
+    if count > MAX_TERMS {
         return Err(format!(
             "annotation {INJECT} has {count} names; write at most {MAX_TERMS}"
         ));
     }
-    match terms[..] {
-        [] => wishes.empty = true,
-        ["false"] => wishes.nothing = true,
-        _ => terms.iter().try_for_each(|term| add(&mut wishes, term))?,
+    match terms().next() {
+        None => wishes.empty = true,
+        Some("false") if count == 1 => wishes.nothing = true,
+        Some(_) => terms().try_for_each(|term| add(&mut wishes, term))?,
     }
     Ok(wishes)
 }

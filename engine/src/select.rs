@@ -1,5 +1,7 @@
 //! Which policies a Pod gets, and why: the first rule that answers wins.
 
+use std::ops::Bound;
+
 use crate::compile::{CompiledPolicy, Match};
 use crate::expr::{Budget, Scope, Uses};
 use crate::pod::PodView;
@@ -162,7 +164,8 @@ fn candidates_by_label<'s>(
     candidates: &mut Vec<&'s CompiledPolicy>,
     warnings: &mut Vec<String>,
 ) {
-    for (key, value) in namespace.labels.range(LABEL_PREFIX.to_owned()..) {
+    let from_prefix = (Bound::Included(LABEL_PREFIX), Bound::Unbounded);
+    for (key, value) in namespace.labels.range::<str, _>(from_prefix) {
         let Some(name) = key.strip_prefix(LABEL_PREFIX) else {
             break;
         };
@@ -261,7 +264,7 @@ pub(crate) fn decide(policy: &CompiledPolicy, subject: &Subject<'_>) -> Result<S
 }
 
 fn label_switch(policy: &str, namespace: &Namespace) -> Option<Switch> {
-    match namespace.label(&format!("{LABEL_PREFIX}{policy}")) {
+    match namespace.label(&[LABEL_PREFIX, policy].concat()) {
         Some("enabled") => Some(Switch::Enabled),
         Some("disabled") => Some(Switch::Disabled),
         _ => namespace

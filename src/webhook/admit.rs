@@ -14,7 +14,7 @@ use axum::{
     response::Response,
 };
 use outrigger_engine::{Admission, Decision, PodRequest, Snapshot, Verdict};
-use std::{fmt, sync::Arc, time::Instant};
+use std::{borrow::Cow, fmt, sync::Arc, time::Instant};
 
 /// `POST /mutate`.
 pub(super) async fn mutate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
@@ -103,22 +103,22 @@ struct Entry<'a> {
 impl Entry<'_> {
     fn info(&self) {
         tracing::info!(
-            uid = self.uid, namespace = %self.creation.namespace, name = self.name(),
+            uid = self.uid, namespace = %self.creation.namespace, name = &*self.name(),
             outcome = %self.outcome.as_str(), policies = %Policies(self.decisions), micros = self.micros, "answered"
         );
     }
 
     fn debug(&self) {
         tracing::debug!(
-            uid = self.uid, namespace = %self.creation.namespace, name = self.name(),
+            uid = self.uid, namespace = %self.creation.namespace, name = &*self.name(),
             outcome = %self.outcome.as_str(), policies = %Policies(self.decisions), micros = self.micros, "answered"
         );
     }
 
-    fn name(&self) -> String {
+    fn name(&self) -> Cow<'_, str> {
         match &*self.creation.name {
-            "" => format!("{}*", review::shown(self.creation.pod.generate_name())),
-            name => review::shown(name).to_owned(),
+            "" => [review::shown(self.creation.pod.generate_name()), "*"].concat().into(),
+            name => review::shown(name).into(),
         }
     }
 }

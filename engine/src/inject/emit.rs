@@ -1,6 +1,5 @@
 //! From a plan to a patch.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -15,8 +14,16 @@ use super::record::{DEFAULT_CONTAINER, INJECTED, SKIPPED};
 use crate::pod::{self, List, Pairs};
 use crate::render::Written;
 
-/// Keys and values, as text or as what is written already.
-type Entries<'c, V> = Vec<(&'c str, Cow<'c, V>)>;
+/// Keys and values of labels or annotations.
+type Entries<'c> = Vec<(&'c str, Text<'c>)>;
+
+/// A string, as itself or as what is written already.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Text<'c> {
+    Plain(&'c str),
+    Written(&'c Written<String>),
+}
 
 /// The patch; `None` when nothing is to be changed. `injected` and `skipped` are the values of our annotations, where
 /// they are to be written.
@@ -76,32 +83,33 @@ fn spec(patch: &mut Patch, plan: &Plan<'_>) {
 }
 
 fn metadata(patch: &mut Patch, plan: &Plan<'_>, injected: Option<&str>, skipped: Option<&str>) {
-    let mut labels: Entries<'_, str> = plan
-        .additions
+    let added = &plan.additions;
+    let mut labels: Entries<'_> = added
         .labels
         .iter()
-        .map(|(key, value)| (*key, Cow::from(*value)))
+        .map(|(key, value)| (*key, Text::Plain(value)))
         .collect();
-    let mut annotations: Entries<'_, Written<String>> = plan
-        .additions
-        .annotations
-        .iter()
-        .map(|(key, value)| (*key, Cow::Borrowed(&**value)))
-        .collect();
-    let written = |value: &str| Cow::Owned(Written::new(value.to_owned()));
+    let mut annotations: Entries<'_> = Vec::with_capacity(added.annotations.len() + 3);
+    annotations.extend(
+        added
+            .annotations
+            .iter()
+            .map(|(key, value)| (*key, Text::Written(value))),
+    );
     if let Some(injected) = injected {
         let carries_some = !injected.is_empty();
-        labels.extend((carries_some && plan.pod.label(INJECTED) != Some("true")).then_some((INJECTED, "true".into())));
-        let differs = plan.pod.annotation(INJECTED) != Some(injected);
-        annotations.extend(differs.then(|| (INJECTED, written(injected))));
+        if carries_some && plan.pod.label(INJECTED) != Some("true") {
+            labels.push((INJECTED, Text::Plain("true")));
+        }
+        if plan.pod.annotation(INJECTED) != Some(injected) {
+            annotations.push((INJECTED, Text::Plain(injected)));
+        }
         if carries_some && plan.pod.annotation(DEFAULT_CONTAINER).is_none() {
-            annotations.extend(
-                plan.displaced_first_container()
-                    .map(|name| (DEFAULT_CONTAINER, written(name))),
-            );
+            let displaced = plan.displaced_first_container();
+            annotations.extend(displaced.map(|name| (DEFAULT_CONTAINER, Text::Plain(name))));
         }
     }
-    annotations.extend(skipped.map(|skipped| (SKIPPED, written(skipped))));
+    annotations.extend(skipped.map(|skipped| (SKIPPED, Text::Plain(skipped))));
     match plan.pod.metadata() {
         Some(there) => {
             members(
@@ -127,15 +135,12 @@ fn metadata(patch: &mut Patch, plan: &Plan<'_>, injected: Option<&str>, skipped:
 #[derive(Serialize)]
 struct NewMetadata<'c> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: BTreeMap<&'c str, Cow<'c, Written<String>>>,
+    annotations: BTreeMap<&'c str, Text<'c>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    labels: BTreeMap<&'c str, Cow<'c, str>>,
+    labels: BTreeMap<&'c str, Text<'c>>,
 }
 
-fn members<V>(patch: &mut Patch, path: &[Part<'_>], there: &pod::Field<Pairs<'_>>, entries: &Entries<'_, V>)
-where
-    V: Serialize + ToOwned<Owned: Serialize> + ?Sized,
-{
+fn members(patch: &mut Patch, path: &[Part<'_>], there: &pod::Field<Pairs<'_>>, entries: &Entries<'_>) {
     if entries.is_empty() {
         return;
     }

@@ -21,6 +21,10 @@ impl<'a> Existing<'a> {
             after: &[],
         }
     }
+
+    fn names_nobody(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty()
+    }
 }
 
 /// A container that is to be placed.
@@ -30,6 +34,12 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) position: Position,
     pub(crate) before: &'a [String],
     pub(crate) after: &'a [String],
+}
+
+impl Newcomer<'_> {
+    fn names_nobody(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty()
+    }
 }
 
 /// An item of the resulting list, by its index among those that were there or among the newcomers.
@@ -46,6 +56,9 @@ pub(crate) enum Item {
 /// # Errors
 /// When the wishes contradict each other or the Pod's own order; the message names a container that cannot be placed.
 pub(crate) fn place(existing: &[Existing<'_>], newcomers: &[Newcomer<'_>]) -> Result<Vec<Item>, String> {
+    if existing.iter().all(Existing::names_nobody) && newcomers.iter().all(Newcomer::names_nobody) {
+        return Ok(by_position(existing.len(), newcomers));
+    }
     let mut placing = Placing::new(existing, newcomers);
     let mut placed = Vec::with_capacity(existing.len() + newcomers.len());
     while placed.len() < existing.len() + newcomers.len() {
@@ -59,6 +72,20 @@ pub(crate) fn place(existing: &[Existing<'_>], newcomers: &[Newcomer<'_>]) -> Re
         placed.push(next);
     }
     Ok(placed)
+}
+
+/// The list when nobody names anybody: most of them.
+fn by_position(existing: usize, newcomers: &[Newcomer<'_>]) -> Vec<Item> {
+    let mut placed = Vec::with_capacity(existing + newcomers.len());
+    let at = |position| {
+        let newcomers = newcomers.iter().enumerate();
+        let there = newcomers.filter(move |(_, newcomer)| newcomer.position == position);
+        there.map(|(index, _)| Item::New(index))
+    };
+    placed.extend(at(Position::First));
+    placed.extend((0..existing).map(Item::Existing));
+    placed.extend(at(Position::Last));
+    placed
 }
 
 /// A list that is filled from its front.

@@ -62,7 +62,11 @@ impl<'a> Injected<'a> {
 
     /// The annotation's value.
     pub(crate) fn to_value(&self) -> String {
-        let mut terms: Vec<String> = self.0.iter().map(|(policy, hash)| format!("{policy}@{hash}")).collect();
+        let mut terms: Vec<String> = self
+            .0
+            .iter()
+            .map(|(policy, hash)| [policy, "@", hash].concat())
+            .collect();
         terms.sort_unstable();
         terms.dedup();
         terms.join(",")

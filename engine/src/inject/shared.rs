@@ -119,22 +119,26 @@ impl<'c> Resolution<'c> {
         }
         let nearest = covering.iter().max_by_key(|covering| covering.mount_path.len());
         let shared = wish.shared;
-        let (mount, in_helper) = match nearest {
-            // Our own volume may be there from an earlier call; policies that share it must still agree.
-            Some(covering) if covering.volume != shared.volume.name || covering.mount_path != *path => {
-                self.check_copy(covering, wish, situation)?;
-                let mount = mount_like(covering, false);
-                (Cow::Owned(mount), Cow::Owned(mount_like(covering, shared.read_only)))
-            }
-            _ => {
-                self.new_volume(wish)?;
-                (Cow::Borrowed(&shared.app_mount), Cow::Borrowed(&shared.helper_mount))
-            }
-        };
-        let mounted: BTreeSet<Slot> = covering.iter().map(|covering| covering.slot).collect();
-        for slot in targets.into_iter().filter(|slot| !mounted.contains(slot)) {
-            self.app_mounts.entry(slot).or_default().push(mount.clone());
+        // Our own volume may be there from an earlier call; policies that share it must still agree.
+        let is_theirs =
+            |covering: &&Covering<'_>| covering.volume != shared.volume.name || covering.mount_path != *path;
+        let theirs = nearest.filter(is_theirs);
+        match theirs {
+            Some(covering) => self.check_copy(covering, wish, situation)?,
+            None => self.new_volume(wish)?,
         }
+        if covering.len() < targets.len() {
+            let mount = theirs.map_or(Cow::Borrowed(&shared.app_mount), |covering| {
+                Cow::Owned(mount_like(covering, false))
+            });
+            let mounted: BTreeSet<Slot> = covering.iter().map(|covering| covering.slot).collect();
+            for slot in targets.iter().filter(|slot| !mounted.contains(slot)) {
+                self.app_mounts.entry(*slot).or_default().push(mount.clone());
+            }
+        }
+        let in_helper = theirs.map_or(Cow::Borrowed(&shared.helper_mount), |covering| {
+            Cow::Owned(mount_like(covering, shared.read_only))
+        });
         self.mount_in_helper(wish, in_helper)
     }
 
@@ -273,7 +277,8 @@ impl<'c> Resolution<'c> {
         } else {
             &deepest.sub_path_expr
         };
-        deepest.place = format!("{}/{rest}", trimmed(start)).trim_matches('/').to_owned();
+        let place = [trimmed(start), "/", rest].concat();
+        deepest.place = place.trim_matches('/').to_owned();
         Some(deepest)
     }
 
@@ -342,10 +347,10 @@ fn below<'a>(parent: &str, path: &'a str) -> Option<&'a str> {
     }
 }
 
-fn targets(wish: &Wish<'_>, situation: &Situation<'_>) -> Result<Vec<Slot>, String> {
+fn targets<'s>(wish: &Wish<'_>, situation: &Situation<'s>) -> Result<Cow<'s, [Slot]>, String> {
     let named = &wish.shared.containers;
     if named.is_empty() {
-        return Ok(situation.app.to_vec());
+        return Ok(situation.app.into());
     }
     let name = |slot: &Slot| slot.of(situation.spec).map_or("", |container| &container.name);
     let found: Vec<Slot> = situation
@@ -362,7 +367,7 @@ fn targets(wish: &Wish<'_>, situation: &Situation<'_>) -> Result<Vec<Slot>, Stri
             there.join("\", \"")
         ));
     }
-    Ok(found)
+    Ok(found.into())
 }
 
 fn mount_like(covering: &Covering<'_>, read_only: bool) -> Mount {

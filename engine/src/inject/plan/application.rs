@@ -1,5 +1,7 @@
 //! One policy on its way into a plan: what changes in the application's containers, and in the Pod itself.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::attempt::Attempt;
@@ -8,25 +10,25 @@ use crate::inject::own::same_variable;
 use crate::pod::{Container, VolumeMount};
 use crate::render::{EnvVar, HostAlias, Mount};
 
-impl<'c> Attempt<'_, 'c> {
+impl<'p, 'c> Attempt<'p, 'c> {
     pub(super) fn application(&mut self) -> Result<(), String> {
         let app = &self.rendered().app;
         let (slots, init) = self.app_slots(&app.containers)?;
         for helper in &self.rendered().helpers {
             // A native ambassador starts before the application's init containers, so they may use it.
-            let early = if self.plan.is_native(helper) { &init[..] } else { &[] };
+            let early = if self.plan.is_native(helper) { init } else { &[] };
             for slot in slots.iter().chain(early) {
                 for variable in &helper.endpoint_env {
                     self.variable(*slot, variable, true)?;
                 }
             }
         }
-        for slot in &slots {
+        for slot in &*slots {
             for variable in &app.env {
                 self.variable(*slot, variable, false)?;
             }
         }
-        for slot in &slots {
+        for slot in &*slots {
             for mount in &app.mounts {
                 self.app_mount(*slot, mount)?;
             }
@@ -35,9 +37,9 @@ impl<'c> Attempt<'_, 'c> {
     }
 
     /// The application's containers that `names` means, and its init containers that only an ambassador reaches.
-    pub(super) fn app_slots(&self, names: &[String]) -> Result<(Vec<Slot>, Vec<Slot>), String> {
+    pub(super) fn app_slots(&self, names: &[String]) -> Result<(Cow<'p, [Slot]>, &'p [Slot]), String> {
         if names.is_empty() {
-            return Ok((self.plan.app.clone(), self.plan.app_init.clone()));
+            return Ok(((&self.plan.app).into(), &self.plan.app_init));
         }
         let is_named = |slot: &&Slot| {
             let name = slot.of(self.plan.spec).map_or("", |container| &container.name);
@@ -52,7 +54,7 @@ impl<'c> Attempt<'_, 'c> {
                 names.join("\" or \"")
             ));
         }
-        Ok((named, Vec::new()))
+        Ok((named.into(), &[]))
     }
 
     /// Before the application's own, so that these can refer to it. One that is there stays.
