@@ -14,6 +14,7 @@
 mod built;
 mod content_sync;
 mod edges;
+mod guided;
 mod image;
 mod kubelet;
 mod leader_elector;
