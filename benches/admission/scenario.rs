@@ -129,7 +129,15 @@ impl Side {
         let certificates = directory.path().join("certs");
         let process = match self {
             Side::NoOp(_) => Process::no_op(&certificates)?,
-            Side::Bundled => Process::outrigger(program, &certificates, &[Path::new("--policies"), &bundled()])?,
+            Side::Bundled => {
+                let arguments = [
+                    "--policies".as_ref(),
+                    &*bundled(),
+                    "--namespaces".as_ref(),
+                    &*namespace(),
+                ];
+                Process::outrigger(program, &certificates, &arguments)?
+            }
             Side::Loaded(count, kind) => {
                 let policies = directory.path().join("policies");
                 fs::create_dir(&policies)?;
@@ -155,6 +163,11 @@ impl Side {
 /// The policies that come with Outrigger.
 pub fn bundled() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")
+}
+
+/// The namespace of the review: in a cluster it is known.
+fn namespace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/namespace.json")
 }
 
 fn documents(policies: &[Value]) -> String {
