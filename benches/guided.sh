@@ -83,7 +83,8 @@ ask() {
 built() { find "$counting/$machine" -maxdepth 3 -type f -name "$1" -perm -100 | head -n 1; }
 program=$(built outrigger)
 [ -n "$program" ] || fail "the command builds no outrigger"
-ask outrigger "$program" serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --certs "$asked/certs" --policies policies
+ask outrigger "$program" serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --certs "$asked/certs" --policies policies \
+    --namespaces tests/fixtures/namespace.json
 for review in log-saver parameter several; do
     grep -q '"patch":' "$asked/outrigger.$review" || fail "nothing was injected: $(cat "$asked/outrigger.$review")"
 done
@@ -92,4 +93,4 @@ beside=$(built 'admission-*')
 [ -z "$beside" ] || ask beside "$beside" --serve-no-op "$asked/certs"
 
 "$merge" merge --sparse --output "$profile/merged.profdata" "$profile"/*.profraw
-env "CARGO_TARGET_DIR=$target" "RUSTFLAGS=$own -Cprofile-use=$profile/merged.profdata" "$@"
+env "CARGO_TARGET_DIR=$target" "RUSTFLAGS=$own -Cprofile-use=$profile/merged.profdata -Clink-arg=-Wl,-z,keep-text-section-prefix" "$@"

@@ -15,12 +15,12 @@ use crate::pod::{self, List, Pairs};
 use crate::render::Written;
 
 /// Keys and values of labels or annotations.
-type Entries<'c> = Vec<(&'c str, Text<'c>)>;
+type Entries<'c> = Vec<(&'c str, Literal<'c>)>;
 
 /// A string, as itself or as what is written already.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Text<'c> {
+enum Literal<'c> {
     Plain(&'c str),
     Written(&'c Written<String>),
 }
@@ -87,29 +87,29 @@ fn metadata(patch: &mut Patch, plan: &Plan<'_>, injected: Option<&str>, skipped:
     let mut labels: Entries<'_> = added
         .labels
         .iter()
-        .map(|(key, value)| (*key, Text::Plain(value)))
+        .map(|(key, value)| (*key, Literal::Plain(value)))
         .collect();
     let mut annotations: Entries<'_> = Vec::with_capacity(added.annotations.len() + 3);
     annotations.extend(
         added
             .annotations
             .iter()
-            .map(|(key, value)| (*key, Text::Written(value))),
+            .map(|(key, value)| (*key, Literal::Written(value))),
     );
     if let Some(injected) = injected {
         let carries_some = !injected.is_empty();
         if carries_some && plan.pod.label(INJECTED) != Some("true") {
-            labels.push((INJECTED, Text::Plain("true")));
+            labels.push((INJECTED, Literal::Plain("true")));
         }
         if plan.pod.annotation(INJECTED) != Some(injected) {
-            annotations.push((INJECTED, Text::Plain(injected)));
+            annotations.push((INJECTED, Literal::Plain(injected)));
         }
         if carries_some && plan.pod.annotation(DEFAULT_CONTAINER).is_none() {
             let displaced = plan.displaced_first_container();
-            annotations.extend(displaced.map(|name| (DEFAULT_CONTAINER, Text::Plain(name))));
+            annotations.extend(displaced.map(|name| (DEFAULT_CONTAINER, Literal::Plain(name))));
         }
     }
-    annotations.extend(skipped.map(|skipped| (SKIPPED, Text::Plain(skipped))));
+    annotations.extend(skipped.map(|skipped| (SKIPPED, Literal::Plain(skipped))));
     match plan.pod.metadata() {
         Some(there) => {
             members(
@@ -135,9 +135,9 @@ fn metadata(patch: &mut Patch, plan: &Plan<'_>, injected: Option<&str>, skipped:
 #[derive(Serialize)]
 struct NewMetadata<'c> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: BTreeMap<&'c str, Text<'c>>,
+    annotations: BTreeMap<&'c str, Literal<'c>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    labels: BTreeMap<&'c str, Text<'c>>,
+    labels: BTreeMap<&'c str, Literal<'c>>,
 }
 
 fn members(patch: &mut Patch, path: &[Part<'_>], there: &pod::Field<Pairs<'_>>, entries: &Entries<'_>) {
