@@ -92,5 +92,11 @@ done
 beside=$(built 'admission-*')
 [ -z "$beside" ] || ask beside "$beside" --serve-no-op "$asked/certs"
 
+# Sparse: what was never called is built as it would be without a profile, not for size.
 "$merge" merge --sparse --output "$profile/merged.profdata" "$profile"/*.profraw
-env "CARGO_TARGET_DIR=$target" "RUSTFLAGS=$own -Cprofile-use=$profile/merged.profdata -Clink-arg=-Wl,-z,keep-text-section-prefix" "$@"
+guided="$own -Cprofile-use=$profile/merged.profdata"
+case $machine in
+    # LLD puts what is hot together only when it is told to; GNU ld does it anyway, and ignores this.
+    *-linux-*) guided="$guided -Clink-arg=-Wl,-z,keep-text-section-prefix" ;;
+esac
+env "CARGO_TARGET_DIR=$target" "RUSTFLAGS=$guided" "$@"
