@@ -194,26 +194,21 @@ impl Limits {
                 _room: room,
             });
         }
+        // What is announced is a claim: memory goes to what has come, and is never more than there is room for.
         let largest = announced.unwrap_or(self.body);
-        let mut bytes = Vec::with_capacity(largest.min(FREE));
-        let mut piece = Some(first);
-        while let Some(more) = piece {
-            let length = bytes.len() + more.len();
+        let mut pieces = Pieces::new(largest.min(FREE));
+        let mut more = Some(first);
+        while let Some(bytes) = more {
+            let length = pieces.length + bytes.len();
             if length > self.body {
                 return Err(Rejection::TooLarge(self.body));
             }
-            self.grow(&mut room, length, largest)?;
-            if length > bytes.capacity() {
-                // In one piece, so that nothing is copied as the body grows. What is announced is a claim, but memory that
-                // nothing was written to is none yet.
-                let rest = largest.max(length) - bytes.len();
-                bytes.try_reserve_exact(rest).map_err(|_| Rejection::Busy)?;
-            }
-            bytes.extend_from_slice(&more);
-            piece = next(body).await?;
+            let held = self.grow(&mut room, length, largest)?;
+            pieces.add(&bytes, held.min(largest));
+            more = next(body).await?;
         }
         Ok(Accepted {
-            bytes: bytes.into(),
+            bytes: pieces.into(),
             deadline,
             _room: room,
         })
@@ -226,18 +221,62 @@ impl Limits {
             .map_err(|_| Rejection::Busy)
     }
 
-    /// Sees to it that there is room for `length` bytes. Room doubles, up to `largest`, so that it is asked for few times.
-    fn grow(&self, room: &mut Option<OwnedSemaphorePermit>, length: usize, largest: usize) -> Result<(), Rejection> {
+    /// Sees to it that there is room for `length` bytes, and returns for how many there is. Room doubles, up to `largest`,
+    /// so that there are few pieces.
+    fn grow(&self, room: &mut Option<OwnedSemaphorePermit>, length: usize, largest: usize) -> Result<usize, Rejection> {
         let held = FREE + room.as_ref().map_or(0, |room| room.num_permits() * SLOT);
         if length <= held {
-            return Ok(());
+            return Ok(held);
         }
         let more = self.take((2 * held).min(largest).max(length) - held)?;
+        let taken = more.num_permits() * SLOT;
         match room {
             Some(room) => room.merge(more),
             None => *room = Some(more),
         }
-        Ok(())
+        Ok(held + taken)
+    }
+}
+
+/// A body as it comes. It grows by pieces: one piece that moves as it grows would leave behind what it was in, which the
+/// allocator keeps for a while.
+struct Pieces {
+    pieces: Vec<Vec<u8>>,
+    length: usize,
+}
+
+impl Pieces {
+    fn new(capacity: usize) -> Pieces {
+        Pieces {
+            pieces: vec![Vec::with_capacity(capacity)],
+            length: 0,
+        }
+    }
+
+    /// Adds bytes. If they need another piece, all pieces together hold `capacity` bytes then.
+    fn add(&mut self, bytes: &[u8], capacity: usize) {
+        let mut rest = bytes;
+        if let Some(last) = self.pieces.last_mut() {
+            let (fits, more) = bytes.split_at(bytes.len().min(last.capacity() - last.len()));
+            last.extend_from_slice(fits);
+            rest = more;
+        }
+        self.length += bytes.len();
+        if !rest.is_empty() {
+            let before = self.length - rest.len();
+            let mut piece = Vec::with_capacity(capacity.saturating_sub(before).max(rest.len()));
+            piece.extend_from_slice(rest);
+            self.pieces.push(piece);
+        }
+    }
+}
+
+impl From<Pieces> for Bytes {
+    fn from(Pieces { mut pieces, .. }: Pieces) -> Bytes {
+        match pieces.len() {
+            1 => pieces.swap_remove(0).into(),
+            _ => pieces.concat().into(),
+        }
     }
 }
 
@@ -344,6 +383,24 @@ mod tests {
         let excess = limits.read(request(&[], &vec![b' '; most + 1])).await;
         assert_eq!(excess.unwrap_err().reason(), "too_large");
         assert_eq!(limits.room.available_permits(), 4);
+    }
+
+    #[test]
+    fn a_body_is_whole_however_it_comes_and_takes_no_more_than_its_room() {
+        let body: Vec<u8> = (0..2_000u16).flat_map(u16::to_le_bytes).collect();
+        for size in [1, 7, 64, 100, 999, 4_000] {
+            let (mut pieces, mut room) = (Pieces::new(64), 64);
+            for bytes in body.chunks(size) {
+                if pieces.length + bytes.len() > room {
+                    room = (2 * room).min(body.len()).max(pieces.length + bytes.len());
+                }
+                pieces.add(bytes, room);
+                let taken: usize = pieces.pieces.iter().map(Vec::capacity).sum();
+                assert!(taken <= room, "{taken} of {room}");
+            }
+            assert!(pieces.pieces.len() < 10);
+            assert_eq!(Bytes::from(pieces), body);
+        }
     }
 
     #[test]

@@ -189,7 +189,7 @@ async fn row_19_an_endless_chunked_body_is_cut_and_memory_stays_bounded() {
         endless.abort();
     }
     let grown = program.peak_memory() - before;
-    assert!(grown < 30, "{grown} MiB");
+    assert!(grown < 40, "{grown} MiB");
 }
 
 #[tokio::test]
