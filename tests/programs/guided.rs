@@ -2,11 +2,18 @@
 use outrigger_harness::cargo::untold;
 use outrigger_harness::demand::{Absent, available};
 use outrigger_harness::rundir::workspace;
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use tempfile::TempDir;
 
-fn guided(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+/// The script on its way to build `false`, which it must not come to; what it would clear is in a folder of the test's own.
+fn guided(arguments: &[&str], target: &Path, variables: &[(&str, &OsStr)]) -> Output {
     let mut command = Command::new(workspace().join("benches/guided.sh"));
-    untold(command.args(arguments));
+    untold(command.args(arguments)).env("CARGO_TARGET_DIR", target);
     command.envs(variables.iter().copied()).output().unwrap()
 }
 
@@ -16,7 +23,8 @@ fn said(output: &Output) -> String {
 
 /// Without a command the script says whether its tools are there.
 fn has_its_tools() -> Option<()> {
-    let output = guided(&[], &[]);
+    let directory = TempDir::new().unwrap();
+    let output = guided(&[], directory.path(), &[]);
     let missing = || Absent::NotInstalled(said(&output));
     available(output.status.success().then_some(()).ok_or_else(missing))
 }
@@ -24,22 +32,16 @@ fn has_its_tools() -> Option<()> {
 #[test]
 fn a_guided_build_refuses_before_it_builds_what_it_could_not_guide() {
     let Some(()) = has_its_tools() else { return };
-    let directory = tempfile::TempDir::new().unwrap();
-    let spaced = directory.path().join("a b");
-    // Whatever is built all the same is built by nobody.
-    let build = ["false"];
-    for (arguments, variable, way_out) in [
-        (
-            &["false", "--target", "wasm32-wasip1"][..],
-            ("A", "b"),
-            "CARGO_BUILD_TARGET",
-        ),
-        (&["false", "--target=wasm32-wasip1"], ("A", "b"), "CARGO_BUILD_TARGET"),
-        (&build, ("CARGO_TARGET_DIR", spaced.to_str().unwrap()), "has a space"),
-        (&build, ("CARGO_ENCODED_RUSTFLAGS", "-g"), "by RUSTFLAGS"),
+    let directory = TempDir::new().unwrap();
+    let (plain, spaced) = (directory.path().join("target"), directory.path().join("a target"));
+    for (arguments, target, flags, way_out) in [
+        (&["false", "--target", "a"][..], &plain, "", "CARGO_BUILD_TARGET"),
+        (&["false", "--target=a"], &plain, "", "CARGO_BUILD_TARGET"),
+        (&["false"], &spaced, "", "has a space"),
+        (&["false"], &plain, "-g", "by RUSTFLAGS"),
     ] {
-        let output = guided(arguments, &[variable]);
-        assert_eq!(output.status.code(), Some(1), "{arguments:?} {variable:?}");
+        let output = guided(arguments, target, &[("CARGO_ENCODED_RUSTFLAGS", flags.as_ref())]);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?} {flags:?}");
         let said = said(&output);
         assert!(said.contains("guided.sh: ") && said.contains(way_out), "{said}");
     }
@@ -47,18 +49,44 @@ fn a_guided_build_refuses_before_it_builds_what_it_could_not_guide() {
 
 #[test]
 fn a_guided_build_says_which_tool_is_missing() {
-    let directory = tempfile::TempDir::new().unwrap();
-    let tools = directory.path();
-    let found = |tool: &str| {
-        let path = std::env::var_os("PATH").unwrap();
-        let mut places = std::env::split_paths(&path).map(|folder| folder.join(tool));
-        places.find(|path| path.is_file()).unwrap()
-    };
-    for tool in ["sh", "env", "dirname", "sed", "mkdir", "grep", "rustc"] {
-        std::os::unix::fs::symlink(found(tool), tools.join(tool)).unwrap();
+    let Some(()) = has_its_tools() else { return };
+    let directory = TempDir::new().unwrap();
+    let tools = directory.path().join("bin");
+    fs::create_dir(&tools).unwrap();
+    for tool in ["sh", "env", "dirname", "sed", "mkdir"] {
+        symlink(found(tool), tools.join(tool)).unwrap();
     }
-    let output = guided(&["false"], &[("PATH", tools.to_str().unwrap())]);
-    assert_eq!(output.status.code(), Some(1));
-    let said = said(&output);
-    assert!(said.contains("is missing; install it"), "{said}");
+    // A compiler whose LLVM nobody has; its own tools are in its folder.
+    let compiler = tools.join("rustc");
+    let answers =
+        "#!/bin/sh\ncase $* in *host*) echo a ;; *sysroot*) echo \"${0%/*}\" ;; *) echo LLVM version: 0.1 ;; esac\n";
+    fs::write(&compiler, answers).unwrap();
+    fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755)).unwrap();
+    let ask = || {
+        let output = guided(
+            &["false"],
+            &directory.path().join("target"),
+            &[("PATH", tools.as_os_str())],
+        );
+        assert_eq!(output.status.code(), Some(1));
+        said(&output)
+    };
+    let missing = ask();
+    assert!(
+        missing.contains("llvm-profdata of LLVM 0 is missing; install it: rustup"),
+        "{missing}"
+    );
+    let own = tools.join("lib/rustlib/a/bin");
+    fs::create_dir_all(&own).unwrap();
+    symlink(found("true"), own.join("llvm-profdata")).unwrap();
+    let missing = ask();
+    assert!(missing.contains("curl is missing; install it"), "{missing}");
+}
+
+/// Where a program is, by the search path; absolute.
+fn found(program: &str) -> PathBuf {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut folders = env::split_paths(&path).filter_map(|folder| folder.canonicalize().ok());
+    let found = folders.find_map(|folder| Some(folder.join(program)).filter(|path| path.is_file()));
+    found.unwrap_or_else(|| panic!("{program} is not there"))
 }
