@@ -74,7 +74,7 @@ pub(crate) fn place(existing: &[Existing<'_>], newcomers: &[Newcomer<'_>]) -> Re
     Ok(placed)
 }
 
-/// The list when nobody names anybody: most of them.
+/// The list when nobody names anybody, as in most Pods.
 fn by_position(existing: usize, newcomers: &[Newcomer<'_>]) -> Vec<Item> {
     let mut placed = Vec::with_capacity(existing + newcomers.len());
     let at = |position| {
