@@ -196,7 +196,7 @@ impl Limits {
         }
         // What is announced is a claim: memory goes to what has come, and is never more than there is room for.
         let largest = announced.unwrap_or(self.body);
-        let mut pieces = Pieces::new(largest.min(FREE));
+        let mut pieces = Pieces::default();
         let mut more = Some(first);
         while let Some(bytes) = more {
             let length = pieces.length + bytes.len();
@@ -240,34 +240,29 @@ impl Limits {
 
 /// A body as it comes. It grows by pieces: one piece that moves as it grows would leave behind what it was in, which the
 /// allocator keeps for a while.
+#[derive(Default)]
 struct Pieces {
     pieces: Vec<Vec<u8>>,
     length: usize,
 }
 
 impl Pieces {
-    fn new(capacity: usize) -> Pieces {
-        Pieces {
-            pieces: vec![Vec::with_capacity(capacity)],
-            length: 0,
-        }
-    }
-
     /// Adds bytes. If they need another piece, all pieces together hold `capacity` bytes then.
     fn add(&mut self, bytes: &[u8], capacity: usize) {
         let mut rest = bytes;
         if let Some(last) = self.pieces.last_mut() {
-            let (fits, more) = bytes.split_at(bytes.len().min(last.capacity() - last.len()));
+            let spare = last.capacity() - last.len();
+            let (fits, more) = bytes.split_at(spare.min(bytes.len()));
             last.extend_from_slice(fits);
             rest = more;
         }
-        self.length += bytes.len();
         if !rest.is_empty() {
-            let before = self.length - rest.len();
-            let mut piece = Vec::with_capacity(capacity.saturating_sub(before).max(rest.len()));
+            let full = self.length + bytes.len() - rest.len();
+            let mut piece = Vec::with_capacity(capacity.saturating_sub(full).max(rest.len()));
             piece.extend_from_slice(rest);
             self.pieces.push(piece);
         }
+        self.length += bytes.len();
     }
 }
 
@@ -387,16 +382,16 @@ mod tests {
 
     #[test]
     fn a_body_is_whole_however_it_comes_and_takes_no_more_than_its_room() {
-        let body: Vec<u8> = (0..2_000u16).flat_map(u16::to_le_bytes).collect();
-        for size in [1, 7, 64, 100, 999, 4_000] {
-            let (mut pieces, mut room) = (Pieces::new(64), 64);
+        let body: Vec<u8> = (0..200_000u32).flat_map(u32::to_le_bytes).collect();
+        let limits = Limits::new(body.len(), Duration::from_secs(1), body.len());
+        for size in [1, 1_000, FREE, FREE + 1, 300_000, body.len()] {
+            let (mut pieces, mut room) = (Pieces::default(), None);
             for bytes in body.chunks(size) {
-                if pieces.length + bytes.len() > room {
-                    room = (2 * room).min(body.len()).max(pieces.length + bytes.len());
-                }
-                pieces.add(bytes, room);
+                let length = pieces.length + bytes.len();
+                let held = limits.grow(&mut room, length, body.len()).unwrap();
+                pieces.add(bytes, held);
                 let taken: usize = pieces.pieces.iter().map(Vec::capacity).sum();
-                assert!(taken <= room, "{taken} of {room}");
+                assert!(taken <= held, "{taken} of {held}");
             }
             assert!(pieces.pieces.len() < 10);
             assert_eq!(Bytes::from(pieces), body);
