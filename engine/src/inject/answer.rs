@@ -171,10 +171,8 @@ impl Answer {
             self.audited.sort_unstable();
             self.audit_annotations.push(("audited", self.audited.join(",")));
         }
-        if self.warnings.len() > 1 {
-            let mut seen = HashSet::new();
-            self.warnings.retain(|warning| seen.insert(warning.clone()));
-        }
+        let mut seen = HashSet::new();
+        self.warnings.retain(|warning| seen.insert(warning.clone()));
         let code = self.refusals.iter().map(|(code, _)| *code).min();
         let verdict = match (code, patch) {
             (Some(code), _) => {

@@ -21,10 +21,6 @@ impl<'a> Existing<'a> {
             after: &[],
         }
     }
-
-    fn names_nobody(&self) -> bool {
-        self.before.is_empty() && self.after.is_empty()
-    }
 }
 
 /// A container that is to be placed.
@@ -34,12 +30,6 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) position: Position,
     pub(crate) before: &'a [String],
     pub(crate) after: &'a [String],
-}
-
-impl Newcomer<'_> {
-    fn names_nobody(&self) -> bool {
-        self.before.is_empty() && self.after.is_empty()
-    }
 }
 
 /// An item of the resulting list, by its index among those that were there or among the newcomers.
@@ -56,9 +46,15 @@ pub(crate) enum Item {
 /// # Errors
 /// When the wishes contradict each other or the Pod's own order; the message names a container that cannot be placed.
 pub(crate) fn place(existing: &[Existing<'_>], newcomers: &[Newcomer<'_>]) -> Result<Vec<Item>, String> {
-    if existing.iter().all(Existing::names_nobody) && newcomers.iter().all(Newcomer::names_nobody) {
-        return Ok(by_position(existing.len(), newcomers));
+    let of_existing = existing.iter().map(|container| [container.before, container.after]);
+    let of_newcomers = newcomers.iter().map(|container| [container.before, container.after]);
+    match of_existing.chain(of_newcomers).flatten().all(<[String]>::is_empty) {
+        true => Ok(by_position(existing.len(), newcomers)),
+        false => by_wishes(existing, newcomers),
     }
+}
+
+fn by_wishes(existing: &[Existing<'_>], newcomers: &[Newcomer<'_>]) -> Result<Vec<Item>, String> {
     let mut placing = Placing::new(existing, newcomers);
     let mut placed = Vec::with_capacity(existing.len() + newcomers.len());
     while placed.len() < existing.len() + newcomers.len() {
@@ -74,7 +70,7 @@ pub(crate) fn place(existing: &[Existing<'_>], newcomers: &[Newcomer<'_>]) -> Re
     Ok(placed)
 }
 
-/// The list when nobody names anybody, as in most Pods.
+/// What [`by_wishes`] comes to when nobody names anybody, as in most Pods, without what it keeps count of.
 fn by_position(existing: usize, newcomers: &[Newcomer<'_>]) -> Vec<Item> {
     let mut placed = Vec::with_capacity(existing + newcomers.len());
     let at = |position| {
@@ -235,6 +231,28 @@ mod tests {
         ];
         for (existing, wishes, expected) in table {
             assert_eq!(placed(existing, wishes).unwrap(), *expected);
+        }
+    }
+
+    #[test]
+    fn where_nobody_names_anybody_position_alone_gives_what_wishes_would() {
+        for (existing, newcomers) in (0..3).flat_map(|existing| (0..5).map(move |newcomers| (existing, newcomers))) {
+            let existing = vec![Existing::unwilling("e"); existing];
+            for positions in 0..1 << newcomers {
+                let newcomer = |index| Newcomer {
+                    name: "n",
+                    position: match positions >> index & 1 {
+                        0 => Position::First,
+                        _ => Position::Last,
+                    },
+                    before: &[],
+                    after: &[],
+                };
+                let newcomers: Vec<_> = (0..newcomers).map(newcomer).collect();
+                let placed = by_wishes(&existing, &newcomers).unwrap();
+                assert_eq!(by_position(existing.len(), &newcomers), placed, "{newcomers:?}");
+                assert_eq!(place(&existing, &newcomers), Ok(placed));
+            }
         }
     }
 

@@ -127,19 +127,19 @@ impl<'c> Resolution<'c> {
             Some(covering) => self.check_copy(covering, wish, situation)?,
             None => self.new_volume(wish)?,
         }
+        let mount = |of_ours: &'c Mount, read_only| match theirs {
+            Some(covering) => Cow::Owned(mount_like(covering, read_only)),
+            None => Cow::Borrowed(of_ours),
+        };
+        // Those that do not mount it themselves: often none.
         if covering.len() < targets.len() {
-            let mount = theirs.map_or(Cow::Borrowed(&shared.app_mount), |covering| {
-                Cow::Owned(mount_like(covering, false))
-            });
+            let mount = mount(&shared.app_mount, false);
             let mounted: BTreeSet<Slot> = covering.iter().map(|covering| covering.slot).collect();
             for slot in targets.iter().filter(|slot| !mounted.contains(slot)) {
                 self.app_mounts.entry(*slot).or_default().push(mount.clone());
             }
         }
-        let in_helper = theirs.map_or(Cow::Borrowed(&shared.helper_mount), |covering| {
-            Cow::Owned(mount_like(covering, shared.read_only))
-        });
-        self.mount_in_helper(wish, in_helper)
+        self.mount_in_helper(wish, mount(&shared.helper_mount, shared.read_only))
     }
 
     /// Where the application mounts a volume below one that we add, its own counts, and the others get it too.
