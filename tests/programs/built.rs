@@ -67,7 +67,7 @@ fn link_statically() -> PathBuf {
             .map(|word| if *word == "dist" { "dev" } else { word });
         let mut command = Command::new("env");
         untold(command.args(words).arg("--quiet").current_dir(workspace()));
-        let path = [busybox(&directory), target().join("tools/bin")];
+        let path = [busybox(&directory).unwrap(), target().join("tools/bin")];
         command
             .env("PATH", before_others(path))
             .env("CARGO_TARGET_DIR", &directory);
@@ -102,15 +102,15 @@ fn before_others(folders: [PathBuf; 2]) -> OsString {
 }
 
 /// A folder with what a script calls as it is in Alpine, where busybox is all of it.
-fn busybox(directory: &Path) -> PathBuf {
+pub fn busybox(directory: &Path) -> Option<PathBuf> {
+    let busybox = program("busybox", "busybox-static")?;
     let folder = directory.join("busybox");
     fs::create_dir_all(&folder).unwrap();
-    let busybox = program("busybox", "busybox-static").unwrap();
     for applet in "cat dirname env find grep head mkdir mktemp rm sed sh sleep tr".split(' ') {
         let _ = fs::remove_file(folder.join(applet));
         symlink(&busybox, folder.join(applet)).unwrap();
     }
-    folder
+    Some(folder)
 }
 
 impl Builder {

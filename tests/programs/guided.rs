@@ -1,12 +1,12 @@
 //! `benches/guided.sh`, as far as it refuses; what it builds is in [`built`](crate::built).
+use crate::built::busybox;
 use outrigger_harness::cargo::untold;
 use outrigger_harness::demand::{Absent, available};
 use outrigger_harness::rundir::workspace;
-use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
@@ -49,13 +49,8 @@ fn a_guided_build_refuses_before_it_builds_what_it_could_not_guide() {
 
 #[test]
 fn a_guided_build_says_which_tool_is_missing() {
-    let Some(()) = has_its_tools() else { return };
     let directory = TempDir::new().unwrap();
-    let tools = directory.path().join("bin");
-    fs::create_dir(&tools).unwrap();
-    for tool in ["sh", "env", "dirname", "sed", "mkdir"] {
-        symlink(found(tool), tools.join(tool)).unwrap();
-    }
+    let Some(tools) = busybox(directory.path()) else { return };
     // A compiler whose LLVM nobody has; its own tools are in its folder.
     let compiler = tools.join("rustc");
     let answers =
@@ -78,15 +73,7 @@ fn a_guided_build_says_which_tool_is_missing() {
     );
     let own = tools.join("lib/rustlib/a/bin");
     fs::create_dir_all(&own).unwrap();
-    symlink(found("true"), own.join("llvm-profdata")).unwrap();
+    symlink(&compiler, own.join("llvm-profdata")).unwrap();
     let missing = ask();
     assert!(missing.contains("curl is missing; install it"), "{missing}");
-}
-
-/// Where a program is, by the search path; absolute.
-fn found(program: &str) -> PathBuf {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let mut folders = env::split_paths(&path).filter_map(|folder| folder.canonicalize().ok());
-    let found = folders.find_map(|folder| Some(folder.join(program)).filter(|path| path.is_file()));
-    found.unwrap_or_else(|| panic!("{program} is not there"))
 }
