@@ -130,11 +130,12 @@ impl Side {
         let process = match self {
             Side::NoOp(_) => Process::no_op(&certificates)?,
             Side::Bundled => {
+                let (policies, namespaces) = (bundled(), namespace());
                 let arguments = [
-                    "--policies".as_ref(),
-                    &*bundled(),
-                    "--namespaces".as_ref(),
-                    &*namespace(),
+                    Path::new("--policies"),
+                    &policies,
+                    Path::new("--namespaces"),
+                    &namespaces,
                 ];
                 Process::outrigger(program, &certificates, &arguments)?
             }
